@@ -1,0 +1,1 @@
+"""The contract: topics, the records on them, and the document that Elasticsearch stores."""

@@ -1,0 +1,232 @@
+"""The records of the pipeline, in the order in which an article becomes them.
+
+`RawArticle` is open to any producer and refuses whatever it does not know. The records behind it are
+written by our own services only and ignore unknown fields, so that a rolling upgrade dead-letters nothing.
+All are frozen; a stage returns a new record.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Annotated, Any, Self
+from urllib.parse import urlsplit
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    model_validator,
+)
+
+MAX_REVISION = 2**63 - 1
+"""Largest version number that Elasticsearch takes for `version_type=external_gte` (a Java long)."""
+
+
+def _iso_8601(value: Any) -> Any:
+    """Refuse what is no ISO 8601 text: a bare number would be read as seconds or milliseconds by its size."""
+    if isinstance(value, datetime):
+        return value
+    if not isinstance(value, str):
+        raise ValueError("must be an ISO 8601 text such as 2026-01-31T08:00:00Z")
+    try:
+        time = datetime.fromisoformat(value.strip())
+        in_utc(time)
+    except (ValueError, OverflowError) as error:
+        raise ValueError("must be an ISO 8601 text such as 2026-01-31T08:00:00Z") from error
+    return time
+
+
+def _with_host(value: str) -> str:
+    """Refuse what no URL library can take apart; the article id and the index need its host."""
+    try:
+        parts = urlsplit(value)
+        usable = bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        usable = False
+    if not usable:
+        raise ValueError("must be an address with a host, such as https://example.com/page")
+    return value
+
+
+Text = Annotated[str, StringConstraints(min_length=1)]
+Name = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, pattern=r"^[^\x00-\x1f\x7f]+$")]
+Time = Annotated[datetime, BeforeValidator(_iso_8601, json_schema_input_type=str)]
+Language = Annotated[str, StringConstraints(max_length=85, pattern=r"^[A-Za-z]{2,8}(-[A-Za-z0-9]{1,8})*$")]
+Revision = Annotated[int, Field(ge=0, le=MAX_REVISION)]
+
+
+class RawArticle(BaseModel):
+    """One article as a producer sends it to `articles-raw`; the contract for every producer.
+
+    Exactly one of `body` and `html` is given. Unknown fields and wrong types are refused with the field named.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, title="RawArticle")
+
+    publisher: Name = Field(description="Who published it: a stable short name or a domain.")
+    body: Text | None = Field(
+        default=None, description="The plain text, paragraphs apart by newlines. Either this or `html`."
+    )
+    html: Text | None = Field(default=None, description="A page, or an article's HTML. Either this or `body`.")
+    id: Name | None = Field(
+        default=None,
+        description="The producer's own stable id (a GUID). With it a changed text is a correction.",
+    )
+    url: Annotated[str, StringConstraints(pattern=r"^https?://[^\s/]+"), AfterValidator(_with_host)] | None = Field(
+        default=None, description="Where it is published (http or https)."
+    )
+    headline: str | None = Field(default=None, description="The headline, as plain text.")
+    summary: str | None = Field(default=None, description="The publisher's own summary, as plain text.")
+    byline: str | None = Field(default=None, description="Who wrote it, as the publisher prints it.")
+    published: Time | None = Field(
+        default=None, description="First published, ISO 8601. Without a zone it is taken as UTC and flagged."
+    )
+    modified: Time | None = Field(
+        default=None, description="Last changed, ISO 8601. Without a zone it is taken as UTC and flagged."
+    )
+    language: Language | None = Field(default=None, description="BCP 47, as the publisher states it.")
+    subjects: tuple[Text, ...] = Field(default=(), description="The publisher's own subjects or keywords.")
+    copyright_notice: str | None = Field(default=None, description="The publisher's copyright line.")
+    producer: Name | None = Field(default=None, description="The plug-in or program that sent it.")
+    revision: Revision | None = Field(
+        default=None,
+        description="Larger wins. Left out: the time (ms) at which Kafka stored the record. A backfill sets "
+        "the time (ms) at which the article was modified or published, so that it never beats a live one.",
+    )
+    extra: dict[Text, str] = Field(default={}, description="Anything else, as a flat map of texts.")
+
+    @model_validator(mode="after")
+    def _one_text(self) -> Self:
+        if (self.body is None) == (self.html is None):
+            given = "both" if self.body is not None else "neither"
+            raise ValueError(f"exactly one of body and html must be given, found {given}")
+        return self
+
+
+class Reason(StrEnum):
+    """Why a paragraph was dropped."""
+
+    BOILERPLATE = "boilerplate"
+    EXACT_DUPLICATE = "exact_duplicate"
+    NEAR_DUPLICATE = "near_duplicate"
+
+
+class Inner(BaseModel):
+    """Common settings of what only our own services write: frozen, unknown fields ignored."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+
+class Paragraph(Inner):
+    """A kept paragraph: its place among all paragraphs of the input (from 0), and its clean text."""
+
+    index: int
+    text: str
+
+
+class Dropped(Inner):
+    """A dropped paragraph, why, by which rule, and the index of the paragraph that it repeats, if it does."""
+
+    index: int
+    text: str
+    reason: Reason
+    rule: str | None = None
+    repeats: int | None = None
+
+
+class CleanArticle(Inner):
+    """An article with clean paragraphs, on `articles-clean`. `kept` and `dropped` are ordered by index."""
+
+    id: str = Field(description="The article id (schemas/identity.py); also the record's key.")
+    revision: Revision
+    received: datetime = Field(description="When Kafka stored the raw record.")
+    publisher: str
+    producer: str | None = None
+    url: str | None = None
+    headline: str | None = None
+    summary: str | None = None
+    byline: str | None = None
+    published: datetime | None = None
+    modified: datetime | None = None
+    language: str = Field(description="BCP 47; `und` where it cannot be told.")
+    language_stated: str | None = Field(default=None, description="What the publisher stated.")
+    language_confidence: float = Field(ge=0, le=1)
+    subjects: tuple[str, ...] = ()
+    copyright_notice: str | None = None
+    extra: dict[str, str] = {}
+    flags: tuple[str, ...] = Field(
+        default=(), description="What a reader should know, e.g. published_without_zone."
+    )
+    versions: dict[str, str] = Field(default={}, description="Stage or model -> its version.")
+    kept: tuple[Paragraph, ...]
+    dropped: tuple[Dropped, ...] = ()
+
+    @property
+    def body(self) -> str:
+        """The kept paragraphs joined by a blank line: the text that spans are offsets into."""
+        return "\n\n".join(paragraph.text for paragraph in self.kept)
+
+
+class DedupedArticle(CleanArticle):
+    """A clean article without repeated paragraphs, on `articles-deduped`."""
+
+
+class Label(StrEnum):
+    """What an entity is."""
+
+    PERSON = "person"
+    ORGANISATION = "organisation"
+    PLACE = "place"
+
+
+class Location(Inner):
+    """WGS 84, in degrees."""
+
+    lat: float = Field(ge=-90, le=90)
+    lon: float = Field(ge=-180, le=180)
+
+
+class Entity(Inner):
+    """A person or an organisation under its canonical name, and how often the article mentions it."""
+
+    id: str
+    name: str
+    count: int = Field(ge=1)
+
+
+class Place(Inner):
+    """A place under its canonical name, and how often the article mentions it."""
+
+    id: str
+    name: str
+    count: int = Field(ge=1)
+    country_iso_code: str | None = None
+    location: Location | None = None
+
+
+class Mention(Inner):
+    """One mention: `body[start:end] == text`, in characters."""
+
+    text: str
+    start: int = Field(ge=0)
+    end: int = Field(ge=0)
+    label: Label
+    entity_id: str
+
+
+class TaggedArticle(DedupedArticle):
+    """An article with its entities, on `articles-tagged`; entities by falling count, mentions by start."""
+
+    people: tuple[Entity, ...] = ()
+    organisations: tuple[Entity, ...] = ()
+    places: tuple[Place, ...] = ()
+    mentions: tuple[Mention, ...] = ()
+
+
+def in_utc(time: datetime) -> datetime:
+    """The same instant in UTC; a time without a zone is taken as UTC."""
+    return time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)

@@ -1,0 +1,104 @@
+"""The document that Elasticsearch stores for an article; the index template maps just these fields.
+
+Names follow IPTC ninjs 3.1 in snake_case, and ECS where it has the concept. `source`, `url` and `entity` are
+never a plain text here, since ECS owns them as objects.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from schemas.article import Entity, Mention, Place
+
+INDEX_ALIAS = "news-articles"
+"""What searches and dashboards name. One concrete index stands behind it at a time."""
+
+INDEX_VERSION = 1
+"""Of the mapping: a new mapping is a new index, and one switch of the alias."""
+
+
+def first_index(alias: str) -> str:
+    """The name of the first concrete index of this mapping."""
+    return f"{alias}-v{INDEX_VERSION}-000001"
+
+
+class Part(BaseModel):
+    """Common settings of the document's parts."""
+
+    model_config = ConfigDict(frozen=True, populate_by_name=True)
+
+
+class Event(Part):
+    """ECS: when the record of it was made (stored by Kafka), and when it was written to the index."""
+
+    created: datetime
+    ingested: datetime
+
+
+class Url(Part):
+    """ECS: the whole address, and its host."""
+
+    full: str
+    domain: str
+
+
+class Publisher(Part):
+    """Who published it."""
+
+    name: str
+
+
+class Drops(Part):
+    """How many paragraphs were dropped, by reason: one field for each `schemas.article.Reason`."""
+
+    boilerplate: int = 0
+    exact_duplicate: int = 0
+    near_duplicate: int = 0
+
+
+class Paragraphs(Part):
+    """How many paragraphs came in, how many were kept and dropped."""
+
+    total: int
+    kept: int
+    dropped: int
+    dropped_by: Drops
+
+
+class Pipeline(Part):
+    """What the pipeline did with the article."""
+
+    versions: tuple[str, ...] = Field(description="`cleaner 1`, `model en_core_web_md-3.7.1`, …")
+    flags: tuple[str, ...]
+    language_stated: str | None = None
+    language_confidence: float
+    paragraphs: Paragraphs
+
+
+class ArticleDocument(Part):
+    """One article as it is stored under its article id."""
+
+    id: str
+    timestamp: datetime = Field(alias="@timestamp", description="Published, else first seen.")
+    published: datetime | None = None
+    modified: datetime | None = None
+    event: Event
+    revision: int
+    url: Url | None = None
+    headline: str | None = None
+    summary: str | None = None
+    body: str
+    byline: str | None = None
+    language: str
+    publisher: Publisher
+    producer: str | None = None
+    people: tuple[Entity, ...]
+    organisations: tuple[Entity, ...]
+    places: tuple[Place, ...]
+    mentions: tuple[Mention, ...]
+    subjects: tuple[str, ...]
+    copyright_notice: str | None = None
+    extra: dict[str, str]
+    pipeline: Pipeline

@@ -1,0 +1,100 @@
+"""The topics, in the order in which a record meets them. Set-up creates just these; nothing else names one."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from pydantic import BaseModel
+
+from schemas.article import CleanArticle, DedupedArticle, RawArticle, TaggedArticle
+
+DAY_MS = 24 * 60 * 60 * 1000
+
+MAX_RAW_BYTES = 900_000
+"""Largest value taken from `articles-raw`, in bytes: under Kafka's default record limit (1 MiB, checked before
+compression by most clients) with room for the key, the headers and the envelope."""
+
+MAX_INNER_BYTES = 4 * 1024 * 1024
+"""Largest value between our own stages, in bytes: a raw article at its limit, its dropped paragraphs and some
+20,000 mentions. What is larger goes to the dead letter queue by its reason."""
+
+
+@dataclass(frozen=True)
+class Topic:
+    """A topic: what is on it, how it is kept, who writes and who reads.
+
+    `partitions` is the unit of scale: as many processes of a stage can share the work. It must never change in
+    place, since the article id picks the partition. `retention_ms` is in milliseconds, `max_bytes` per record.
+    """
+
+    name: str
+    record: type[BaseModel] | None
+    partitions: int
+    retention_ms: int
+    max_bytes: int
+    timestamp_type: str
+    producers: tuple[str, ...]
+    consumers: tuple[str, ...]
+    summary: str
+
+
+ARTICLES_RAW = Topic(
+    name="articles-raw",
+    record=RawArticle,
+    partitions=6,
+    retention_ms=7 * DAY_MS,
+    max_bytes=1_048_588,
+    # Neither retention nor the default revision may hang on a foreign producer's clock.
+    timestamp_type="LogAppendTime",
+    producers=("producer", "any Kafka client"),
+    consumers=("cleaner",),
+    summary="Articles as producers send them; open to any Kafka client.",
+)
+ARTICLES_CLEAN = Topic(
+    name="articles-clean",
+    record=CleanArticle,
+    partitions=6,
+    retention_ms=2 * DAY_MS,
+    max_bytes=MAX_INNER_BYTES,
+    timestamp_type="LogAppendTime",
+    producers=("cleaner",),
+    consumers=("deduper",),
+    summary="Articles as clean paragraphs, boilerplate dropped.",
+)
+ARTICLES_DEDUPED = Topic(
+    name="articles-deduped",
+    record=DedupedArticle,
+    partitions=6,
+    retention_ms=2 * DAY_MS,
+    max_bytes=MAX_INNER_BYTES,
+    timestamp_type="LogAppendTime",
+    producers=("deduper",),
+    consumers=("tagger",),
+    summary="Clean articles without repeated paragraphs.",
+)
+ARTICLES_TAGGED = Topic(
+    name="articles-tagged",
+    record=TaggedArticle,
+    partitions=6,
+    # The longest: a new index is filled again from here.
+    retention_ms=30 * DAY_MS,
+    max_bytes=MAX_INNER_BYTES,
+    timestamp_type="LogAppendTime",
+    producers=("tagger",),
+    consumers=("indexer",),
+    summary="Articles with their people, organisations and places.",
+)
+ARTICLES_DLQ = Topic(
+    name="articles-dlq",
+    record=None,
+    partitions=1,
+    retention_ms=30 * DAY_MS,
+    # Room for the headers, which come on top of the largest value.
+    max_bytes=MAX_INNER_BYTES + 64 * 1024,
+    timestamp_type="LogAppendTime",
+    producers=("cleaner", "deduper", "tagger", "indexer"),
+    consumers=(),
+    summary="Dead letters: the original bytes of what failed, with the reason in the headers.",
+)
+
+TOPICS = (ARTICLES_RAW, ARTICLES_CLEAN, ARTICLES_DEDUPED, ARTICLES_TAGGED, ARTICLES_DLQ)

@@ -1,0 +1,1 @@
+"""What is promised to others: topics, records, exported files, the index template and the lock files agree."""
