@@ -1,0 +1,1 @@
+"""The cleaner: text, boilerplate, language."""

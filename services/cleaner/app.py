@@ -1,0 +1,29 @@
+"""The cleaner: articles-raw to articles-clean."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NoReturn
+
+from schemas.article import CleanArticle, RawArticle
+from schemas.topics import ARTICLES_CLEAN, ARTICLES_RAW
+from services.cleaner.core import clean_article
+from services.cleaner.settings import CleanerSettings
+from services.runtime.stage import Received, Stage, Step, run_stage
+
+
+def load_step(_: CleanerSettings) -> Step:
+    """The cleaner's step."""
+
+    def clean(records: Sequence[Received[RawArticle]]) -> list[CleanArticle]:
+        return [clean_article(record.article, record.time) for record in records]
+
+    return clean
+
+
+STAGE = Stage("cleaner", ARTICLES_RAW, ARTICLES_CLEAN, load_step)
+
+
+def main() -> NoReturn:
+    """Run one cleaner process."""
+    run_stage(STAGE, CleanerSettings)

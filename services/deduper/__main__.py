@@ -1,0 +1,5 @@
+"""`python -m services.deduper` runs one process of it."""
+
+from services.deduper.app import main
+
+main()

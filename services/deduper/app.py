@@ -1,0 +1,29 @@
+"""The deduper: articles-clean to articles-deduped."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NoReturn
+
+from schemas.article import CleanArticle, DedupedArticle
+from schemas.topics import ARTICLES_CLEAN, ARTICLES_DEDUPED
+from services.deduper.core import drop_repeats
+from services.deduper.settings import DeduperSettings
+from services.runtime.stage import Received, Stage, Step, run_stage
+
+
+def load_step(_: DeduperSettings) -> Step:
+    """The deduper's step."""
+
+    def drop(records: Sequence[Received[CleanArticle]]) -> list[DedupedArticle]:
+        return [drop_repeats(record.article) for record in records]
+
+    return drop
+
+
+STAGE = Stage("deduper", ARTICLES_CLEAN, ARTICLES_DEDUPED, load_step)
+
+
+def main() -> NoReturn:
+    """Run one deduper process."""
+    run_stage(STAGE, DeduperSettings)

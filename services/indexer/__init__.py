@@ -1,0 +1,1 @@
+"""The indexer: documents into Elasticsearch, with a verdict for every item."""

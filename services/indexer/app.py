@@ -1,0 +1,313 @@
+"""The indexer: articles-tagged to Elasticsearch. A plain consumer: poll, bulk, judge every document, then commit.
+
+While Elasticsearch takes nothing, the partitions are paused and polling goes on, so that the group membership is
+kept and no record is fetched; there is no limit to this. Nothing is committed before every record up to it is
+written, superseded or a dead letter.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import random
+import signal
+import sys
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, NoReturn
+
+import kafka.codec
+import structlog
+import tenacity
+from elasticsearch import Elasticsearch
+from kafka import ConsumerRebalanceListener, KafkaConsumer, KafkaProducer, TopicPartition
+from kafka.errors import CommitFailedError, KafkaError
+from kafka.structs import OffsetAndMetadata
+from prometheus_client import Counter
+
+from schemas.dead_letter import dead_letter_headers, dead_letter_id
+from schemas.document import INDEX_ALIAS
+from schemas.reading import Refused, read_record
+from schemas.topics import ARTICLES_DLQ, ARTICLES_TAGGED, MAX_INNER_BYTES
+from services.indexer.core import to_document
+from services.indexer.elasticsearch_index import ElasticsearchIndex
+from services.indexer.index import DocumentIndex, Forbidden, Outcome, TooLarge, Unavailable, Verdict, Write
+from services.indexer.settings import IndexerSettings
+from services.runtime.health import Health, serve_health
+from services.runtime.logging import set_up_logging
+from services.runtime.settings import load_settings
+from services.runtime.watchdog import Watchdog
+
+log = structlog.get_logger(__name__)
+
+STAGE = "indexer"
+
+EXIT_FORBIDDEN = 77
+"""Exit status when Elasticsearch does not let us write (EX_NOPERM of sysexits.h)."""
+
+EXIT_UNDELIVERABLE = 70
+"""Exit status when Kafka takes no dead letter (EX_SOFTWARE of sysexits.h)."""
+
+RECORDS = Counter("newsflow_records", "Records taken from the source topic", ["stage"])
+DOCUMENTS = Counter("newsflow_documents", "Documents by verdict", ["verdict"])
+DEAD_LETTERS = Counter("newsflow_dead_letters", "Records delivered to the dead letter queue", ["stage", "reason"])
+
+
+@dataclass(frozen=True)
+class Pending:
+    """A record in hand and the document it is to become."""
+
+    record: Any
+    write: Write
+
+
+class Revoked(ConsumerRebalanceListener):  # type: ignore[misc]  # the client has no types
+    """Remembers which partitions are ours, and which went away while their records were in hand."""
+
+    def __init__(self) -> None:
+        self.assigned: set[TopicPartition] = set()
+        self.gone: set[TopicPartition] = set()
+
+    def on_partitions_revoked(self, revoked: Iterable[TopicPartition]) -> None:
+        """Their records in hand come again to whoever gets them."""
+        self.gone |= set(revoked)
+        self.assigned -= set(revoked)
+
+    def on_partitions_assigned(self, assigned: Iterable[TopicPartition]) -> None:
+        """They are read from the last commit on."""
+        self.assigned |= set(assigned)
+
+
+class Indexer:
+    """One indexer process."""
+
+    def __init__(self, settings: IndexerSettings, index: DocumentIndex) -> None:
+        self.settings = settings
+        self.index = index
+        self.health = Health(STAGE)
+        self.stopping = False
+        self.group = settings.name(STAGE)
+        self.topic = settings.name(ARTICLES_TAGGED.name)
+        self.partitions = Revoked()
+        self.consumer = KafkaConsumer(
+            bootstrap_servers=settings.servers,
+            group_id=self.group,
+            enable_auto_commit=False,
+            auto_offset_reset="earliest",
+            max_poll_records=settings.bulk_records,
+            max_partition_fetch_bytes=MAX_INNER_BYTES + 65_536,
+            session_timeout_ms=int(settings.session_timeout_seconds * 1000),
+            heartbeat_interval_ms=int(settings.session_timeout_seconds * 250),
+            # The client's default grows to 30 s: on a broker that is back it would sit still that long.
+            reconnect_backoff_max_ms=1_000,
+        )
+        self.producer = KafkaProducer(
+            bootstrap_servers=settings.servers,
+            enable_idempotence=True,
+            acks="all",
+            compression_type="lz4",
+            max_request_size=MAX_INNER_BYTES + 65_536,
+            reconnect_backoff_max_ms=1_000,
+        )
+        self.watchdog = Watchdog(
+            self.health,
+            settings,
+            self.group,
+            self.topic,
+            lambda: {tp.partition for tp in self.partitions.assigned},
+            lambda why: self.leave(EXIT_UNDELIVERABLE, why),
+        )
+
+    def run(self) -> None:
+        """Work until told to stop. What is in hand then is written and committed, or left for the next start."""
+        self.consumer.subscribe([self.topic], listener=self.partitions)
+        self.watchdog.start()
+        self.health.green("start")
+        while not self.stopping:
+            records = [
+                record
+                for polled in self.consumer.poll(timeout_ms=500, max_records=self.settings.bulk_records).values()
+                for record in polled
+            ]
+            if records:
+                self.partitions.gone.clear()
+                self.watchdog.batch_begins()
+                self._settle(records)
+        self.consumer.close(autocommit=False)
+        self.producer.close()
+
+    def leave(self, status: int, why: str) -> NoReturn:
+        """Stop at once; nothing in hand is committed."""
+        log.critical("leaving, nothing in hand is committed", reason=why)
+        logging.shutdown()
+        os._exit(status)
+
+    def _settle(self, records: Sequence[Any]) -> None:
+        """Bring every record to its end, then commit; without a commit when told to stop before that."""
+        RECORDS.labels(STAGE).inc(len(records))
+        pending = [item for record in records if (item := self._prepare(record))]
+        tries = 0
+        while pending and not self.stopping:
+            try:
+                left = [item for request in self._requests(pending) for item in self._write(request)]
+                reason = "Elasticsearch is busy or blocked"
+            except Unavailable as error:
+                left, reason = pending, f"Elasticsearch does not take documents: {error}"
+            progress = len(left) < len(pending)
+            pending = left
+            if pending:
+                tries = 0 if progress else tries + 1
+                self.health.red("elasticsearch", reason)
+                self._wait(min(self.settings.backoff_max_seconds, 0.2 * 2 ** min(tries, 16)))
+                pending = [item for item in pending if _place(item.record) not in self.partitions.gone]
+        gone = self.partitions.gone & self.consumer.assignment()
+        for place in gone:
+            # A rebalance gave the partition back, or has not yet taken it. The client keeps its position then,
+            # behind records that are neither committed nor in hand any more: they are read again.
+            offsets = [record.offset for record in records if _place(record) == place]
+            if offsets:
+                self.consumer.seek(place, min(offsets))
+        if not pending:
+            self.health.green("elasticsearch")
+            self._commit([record for record in records if _place(record) not in self.partitions.gone])
+
+    def _prepare(self, record: Any) -> Pending | None:
+        try:
+            article = read_record(ARTICLES_TAGGED, record.value)
+            document = to_document(article, datetime.now(UTC))
+            source = document.model_dump_json(by_alias=True, exclude_none=True).encode()
+        except Refused as refused:
+            self._dead_letter(record, refused.reason, refused.error)
+            return None
+        except Exception as error:  # noqa: BLE001 - whatever one record holds, its neighbours go on
+            self._dead_letter(record, "failed", f"{type(error).__name__}: {error}")
+            return None
+        return Pending(record, Write(article.id, article.revision, source))
+
+    def _requests(self, pending: Sequence[Pending]) -> Iterator[list[Pending]]:
+        """The pending documents in requests of at most `bulk_bytes`, in order."""
+        request: list[Pending] = []
+        size = 0
+        for item in pending:
+            if request and size + len(item.write.source) > self.settings.bulk_bytes:
+                yield request
+                request, size = [], 0
+            request.append(item)
+            size += len(item.write.source)
+        yield request
+
+    def _write(self, request: list[Pending]) -> list[Pending]:
+        """Write one request; returns those to be tried again. Raises `Unavailable`."""
+        try:
+            outcomes = self.index.write([item.write for item in request])
+        except TooLarge as error:
+            if len(request) == 1:
+                outcomes = [Outcome(Verdict.REFUSED, str(error))]
+            else:
+                half = len(request) // 2
+                return self._write(request[:half]) + self._write(request[half:])
+        except Forbidden as error:
+            self.leave(
+                EXIT_FORBIDDEN, f"Elasticsearch refuses us: {error}; check ELASTICSEARCH_API_KEY and its role"
+            )
+        again = []
+        for item, outcome in zip(request, outcomes, strict=True):
+            if outcome.verdict is Verdict.AGAIN:
+                again.append(item)
+                continue
+            if outcome.verdict is Verdict.REFUSED:
+                self._dead_letter(item.record, "refused_by_index", outcome.error)
+            DOCUMENTS.labels(outcome.verdict.value).inc()
+            self.watchdog.record_done()
+        return again
+
+    def _wait(self, seconds: float) -> None:
+        """Wait with every partition paused and the group membership kept."""
+        log.warning("waiting for Elasticsearch", seconds=round(seconds, 1), reason=self.health.reason)
+        end = time.monotonic() + seconds * random.uniform(0.5, 1.5)  # noqa: S311 - jitter, no secret
+        while not self.stopping and time.monotonic() < end:
+            self.consumer.pause(*self.consumer.assignment())
+            # A partition that a rebalance has just given us may bring records in this very poll: it is read
+            # again from its last commit.
+            for place, polled in self.consumer.poll(timeout_ms=200, update_offsets=True).items():
+                self.consumer.seek(place, polled[0].offset)
+            self.watchdog.record_done()
+        self.consumer.resume(*self.consumer.paused())
+
+    def _commit(self, records: Sequence[Any]) -> None:
+        ends = {_place(record): OffsetAndMetadata(record.offset + 1, "", -1) for record in records}
+        try:
+            if ends:
+                self.consumer.commit(ends)
+        except CommitFailedError:
+            log.warning("the group was rebalanced before the commit; these records come again")
+        except KafkaError as error:
+            # They come again after a restart; else the next commit covers them.
+            log.warning("not committed", error=f"{type(error).__name__}: {error}")
+
+    def _dead_letter(self, record: Any, reason: str, error: str) -> None:
+        """Returns when the broker has the dead letter; leaves when it does not take it in time."""
+        headers = dead_letter_headers(
+            topic=record.topic,
+            partition=record.partition,
+            offset=record.offset,
+            stage=STAGE,
+            reason=reason,
+            error=error,
+            headers=[(name, value or b"") for name, value in record.headers],
+            null=record.value is None,
+        )
+        place = dead_letter_id(record.topic, record.partition, record.offset)
+        retry = tenacity.Retrying(
+            wait=tenacity.wait_exponential_jitter(multiplier=0.1, max=5),
+            stop=tenacity.stop_after_delay(self.settings.deliver_limit_seconds),
+            reraise=True,
+        )
+        try:
+            for attempt in retry:
+                with attempt:
+                    self.producer.send(
+                        self.settings.name(ARTICLES_DLQ.name),
+                        key=record.key or place.encode(),
+                        value=record.value or b"",
+                        headers=headers,
+                    ).get(timeout=30)
+        except Exception as failure:  # noqa: BLE001 - whatever it is, time is up
+            self.leave(EXIT_UNDELIVERABLE, f"no dead letter could be written: {type(failure).__name__}: {failure}")
+        DEAD_LETTERS.labels(STAGE, reason).inc()
+        log.warning("dead letter", id=place, reason=reason, error=error[:200])
+
+
+def _place(record: Any) -> TopicPartition:
+    return TopicPartition(record.topic, record.partition)
+
+
+def check_codecs() -> None:
+    """A record in a codec that is missing would be a crash loop."""
+    codec = kafka.codec
+    known = {"gzip": codec.has_gzip, "snappy": codec.has_snappy, "lz4": codec.has_lz4, "zstd": codec.has_zstd}
+    missing = [name for name, has in known.items() if not has()]
+    if missing:
+        sys.stderr.write(f"codec missing: {', '.join(missing)}; install kafka-python[lz4,snappy,zstd]\n")
+        sys.exit(1)
+
+
+def main() -> None:
+    """Run one indexer process with the settings from the environment."""
+    settings = load_settings(IndexerSettings)
+    set_up_logging(settings.log_level, settings.log_format, STAGE)
+    check_codecs()
+    key = settings.elasticsearch_api_key
+    client = Elasticsearch(settings.elasticsearch_url, api_key=key.get_secret_value() if key else None)
+    alias = settings.name(INDEX_ALIAS)
+    indexer = Indexer(settings, ElasticsearchIndex(client, alias, settings.bulk_timeout_seconds))
+    serve_health(indexer.health, settings.health_host, settings.health_port)
+
+    def stop(*_: object) -> None:
+        indexer.stopping = True
+
+    signal.signal(signal.SIGTERM, stop)
+    signal.signal(signal.SIGINT, stop)
+    indexer.run()

@@ -1,0 +1,50 @@
+"""From a tagged article to the document that Elasticsearch stores."""
+
+from __future__ import annotations
+
+from collections import Counter
+from datetime import datetime
+from urllib.parse import urlsplit
+
+from schemas.article import TaggedArticle
+from schemas.document import ArticleDocument, Drops, Event, Paragraphs, Pipeline, Publisher, Url
+
+
+def to_document(article: TaggedArticle, ingested: datetime) -> ArticleDocument:
+    """The document of `article`; only `event.ingested` depends on anything but the article."""
+    drops = Counter(dropped.reason.value for dropped in article.dropped)
+    return ArticleDocument(
+        id=article.id,
+        timestamp=article.published or article.received,
+        published=article.published,
+        modified=article.modified,
+        event=Event(created=article.received, ingested=ingested),
+        revision=article.revision,
+        url=Url(full=article.url, domain=urlsplit(article.url).hostname or "") if article.url else None,
+        headline=article.headline,
+        summary=article.summary,
+        body=article.body,
+        byline=article.byline,
+        language=article.language,
+        publisher=Publisher(name=article.publisher),
+        producer=article.producer,
+        people=article.people,
+        organisations=article.organisations,
+        places=article.places,
+        mentions=article.mentions,
+        subjects=article.subjects,
+        copyright_notice=article.copyright_notice,
+        extra=article.extra,
+        pipeline=Pipeline(
+            versions=tuple(f"{name} {version}" for name, version in sorted(article.versions.items())),
+            flags=article.flags,
+            language_stated=article.language_stated,
+            language_confidence=article.language_confidence,
+            paragraphs=Paragraphs(
+                total=len(article.kept) + len(article.dropped),
+                kept=len(article.kept),
+                dropped=len(article.dropped),
+                dropped_by=Drops(**drops),
+            ),
+        ),
+    )

@@ -1,0 +1,56 @@
+"""The port to an index: what is written, and the verdict on each document."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Protocol
+
+
+class Verdict(StrEnum):
+    """What became of a document."""
+
+    WRITTEN = "written"
+    SUPERSEDED = "superseded"
+    """A newer revision is there already."""
+    AGAIN = "again"
+    """Not now: the index is busy or blocked. Nothing is wrong with the document."""
+    REFUSED = "refused"
+    """The index will never take this document."""
+
+
+@dataclass(frozen=True)
+class Write:
+    """A document to be written under `id` unless a revision above `revision` is there; `source` is its JSON."""
+
+    id: str
+    revision: int
+    source: bytes
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """The verdict on one document, with the index's own words."""
+
+    verdict: Verdict
+    error: str = ""
+
+
+class Unavailable(Exception):
+    """The index as a whole takes nothing now, or did not answer; all of the request is to be tried again."""
+
+
+class TooLarge(Exception):
+    """The request as a whole is larger than the index allows."""
+
+
+class Forbidden(Exception):
+    """The index does not know us or does not allow this; no repetition mends that."""
+
+
+class DocumentIndex(Protocol):
+    """Takes documents."""
+
+    def write(self, documents: Sequence[Write]) -> list[Outcome]:
+        """Try once to write all; an outcome each, in order. Raises `Unavailable`, `TooLarge` or `Forbidden`."""

@@ -1,0 +1,36 @@
+"""The indexer's settings: variables INDEXER_*, beside the shared ones."""
+
+from __future__ import annotations
+
+from pydantic import Field, SecretStr
+from pydantic_settings import SettingsConfigDict
+
+from services.runtime.settings import ServiceSettings, shared
+
+
+class IndexerSettings(ServiceSettings):
+    """Where documents go, and how many at once."""
+
+    model_config = SettingsConfigDict(env_prefix="INDEXER_")
+
+    elasticsearch_url: str = Field(min_length=1, validation_alias=shared("ELASTICSEARCH_URL"))
+    elasticsearch_api_key: SecretStr | None = Field(default=None, validation_alias=shared("ELASTICSEARCH_API_KEY"))
+    bulk_records: int = Field(default=500, ge=1, description="Documents in one bulk request, at the most.")
+    bulk_bytes: int = Field(
+        default=8 * 1024 * 1024,
+        ge=1024,
+        description="Bytes in one bulk request, at the most; Elasticsearch's own limit is 100 MB, and beyond "
+        "5-15 MB a larger request is no faster.",
+    )
+    bulk_timeout_seconds: float = Field(
+        default=30.0,
+        gt=0,
+        description="A bulk without an answer for this long is sent again; it may have been applied, which the "
+        "ids and versions make harmless. Well below Kafka's 300 s between polls.",
+    )
+    backoff_max_seconds: float = Field(
+        default=15.0, gt=0, description="Longest pause between two tries while Elasticsearch takes nothing."
+    )
+    deliver_limit_seconds: float = Field(
+        default=300.0, gt=0, description="When Kafka takes no dead letter for this long, the process exits."
+    )

@@ -1,0 +1,1 @@
+"""The producer: sources of articles, and their confirmed delivery to Kafka."""

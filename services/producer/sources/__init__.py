@@ -1,0 +1,1 @@
+"""The sources that come with Newsflow, one file each."""

@@ -1,0 +1,138 @@
+"""Settings that more than one service reads. Shared names carry no prefix; a service's own carry its name.
+
+Addresses have no default: a service that is not told where its Kafka is stops at once and says so.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated, NoReturn, TypeVar
+
+from pydantic import AliasChoices, Field, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+def shared(name: str) -> AliasChoices:
+    """Read this field from the variable `name`, whatever prefix the service's own settings carry."""
+    return AliasChoices(name.lower(), name)
+
+
+class ServiceSettings(BaseSettings):
+    """What every service needs: where Kafka is, how to log, where to answer health checks."""
+
+    model_config = SettingsConfigDict(frozen=True, populate_by_name=True, extra="ignore")
+
+    kafka_bootstrap_servers: Annotated[str, Field(min_length=1)] = Field(
+        validation_alias=shared("KAFKA_BOOTSTRAP_SERVERS"),
+        description="host:port of Kafka, several apart by commas.",
+    )
+    newsflow_prefix: str = Field(
+        default="",
+        pattern=r"^([a-z0-9][a-z0-9-]*-)?$",
+        validation_alias=shared("NEWSFLOW_PREFIX"),
+        description="Goes before every topic, consumer group and index, so that several pipelines can share "
+        "one Kafka and one Elasticsearch. Empty or ending in a hyphen.",
+    )
+    log_level: str = Field(default="INFO", validation_alias=shared("LOG_LEVEL"))
+    log_format: str = Field(
+        default="text",
+        pattern="^(text|json)$",
+        validation_alias=shared("LOG_FORMAT"),
+        description="text for people, json (one object a line) for log collectors.",
+    )
+    health_host: str = Field(
+        default="127.0.0.1",
+        validation_alias=shared("HEALTH_HOST"),
+        description="Where /healthz and /metrics listen; loopback unless a container says otherwise.",
+    )
+    health_port: int = Field(
+        default=0,
+        ge=0,
+        le=65535,
+        validation_alias=shared("HEALTH_PORT"),
+        description="Port of /healthz and /metrics; 0 picks a free one and logs it.",
+    )
+    session_timeout_seconds: float = Field(
+        default=12.0,
+        ge=6,
+        validation_alias=shared("KAFKA_SESSION_TIMEOUT_SECONDS"),
+        description="After this long without a heartbeat a dead process's partitions go to another one. The "
+        "client's own 45-60 s would stop the whole group that long.",
+    )
+    stall_limit_seconds: float = Field(
+        default=120.0,
+        gt=0,
+        validation_alias=shared("STALL_LIMIT_SECONDS"),
+        description="Records wait and the committed offset has not moved for this long: health goes red, and a "
+        "quarter of it later the process exits for its restart. Longer than any healthy batch.",
+    )
+
+    def name(self, plain: str) -> str:
+        """A topic, group or index name with this pipeline's prefix."""
+        return f"{self.newsflow_prefix}{plain}"
+
+    @property
+    def servers(self) -> list[str]:
+        """Kafka's addresses as a list."""
+        return [server.strip() for server in self.kafka_bootstrap_servers.split(",")]
+
+
+class StageSettings(ServiceSettings):
+    """How a stage shares out and bounds its work; each knob's variable carries the stage's name."""
+
+    processes: int = Field(
+        default=1,
+        ge=1,
+        description="Child processes that do the work. More only where one core is not enough.",
+    )
+    batch_records: int = Field(
+        default=64,
+        ge=1,
+        description="Records in hand at once. All are delivered before any is committed; more means more work "
+        "done twice after a crash, and at most this many times 900 kB of memory.",
+    )
+    batch_wait_seconds: float = Field(
+        default=0.1, gt=0, description="How long to wait for a batch to fill: the latency when little comes in."
+    )
+    chunk_records: int = Field(default=16, ge=1, description="Records given to a child process at once.")
+    document_limit_seconds: float = Field(
+        default=30.0,
+        gt=0,
+        description="A document that takes longer is dead-lettered as `timeout` and its process replaced. A "
+        "normal one takes 0.05 s; the slowest at the size limit about 5 s.",
+    )
+    producer_timeout_seconds: float = Field(
+        default=30.0,
+        gt=0,
+        description="A send without an answer for this long has failed and is tried again.",
+    )
+    deliver_limit_seconds: float = Field(
+        default=300.0,
+        gt=0,
+        description="When Kafka takes neither the result nor the dead letter for this long, the process exits "
+        "without having committed anything.",
+    )
+    child_max_chunks: int = Field(
+        default=0, ge=0, description="Replace a child process after so many chunks; 0 never does."
+    )
+
+
+AnySettings = TypeVar("AnySettings", bound=BaseSettings)
+
+
+def load_settings(settings: type[AnySettings]) -> AnySettings:
+    """The settings from the environment, or exit status 2 with a line for each variable that is wrong."""
+    try:
+        return settings()
+    except ValidationError as error:
+        _refuse(settings, error)
+
+
+def _refuse(settings: type[BaseSettings], error: ValidationError) -> NoReturn:
+    prefix = settings.model_config.get("env_prefix", "")
+    for problem in error.errors():
+        field = str(problem["loc"][0])
+        known = settings.model_fields.get(field)
+        variable = field.upper() if known is None or known.validation_alias else f"{prefix}{field.upper()}"
+        sys.stderr.write(f"setting {variable}: {problem['msg']}\n")
+    sys.exit(2)

@@ -1,0 +1,394 @@
+"""A stage: one step between two topics, on Faust, losing nothing.
+
+Faust 0.15.3 acknowledges a record when the agent asks for the next one, whatever became of it: an exception, a
+send that failed later, a value that does not decode, each loses records while the worker looks well. Ten rules
+close these gaps. They stand in this file and nowhere else, each marked `Rule n` where it is kept:
+
+1.  Topics carry raw bytes; decoding happens in our own `try`.
+2.  Nothing raises out of the agent; each failure becomes a dead letter.
+3.  A result counts when the broker has it, not when it is sent.
+4.  One agent at a time; scale by partitions and processes.
+5.  If neither result nor dead letter can be delivered, the process exits with nothing committed.
+6.  Work runs in child processes, in bounded chunks, with a limit of time for each document.
+7.  A watchdog with a client of its own sees a stall or a missing topic: health goes red, then the process exits.
+8.  Short sessions, small buffers, no web server of Faust's, no pickle on any topic.
+9.  Every codec is there, or the process does not start.
+10. No stage imports Faust: it names its topics and its step.
+
+A record's way through this file: `_work` takes a batch, `_run` has a child process work on each chunk of it
+(`_run_chunk`), `_conclude` delivers each result or dead letter, and only then Faust may commit the batch.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import multiprocessing
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import TimeoutError as PoolTimeout
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Generic, NoReturn, TypeVar
+
+import aiokafka.codec
+import faust
+import structlog
+import tenacity
+from aiokafka import errors as kafka_errors
+from pebble import ProcessExpired, ProcessPool
+from prometheus_client import Counter, Histogram
+from pydantic import BaseModel
+
+from schemas.dead_letter import dead_letter_headers, dead_letter_id
+from schemas.reading import Refused, read_record, write_record
+from schemas.topics import ARTICLES_DLQ, MAX_INNER_BYTES, Topic
+from services.runtime.health import Health, serve_health
+from services.runtime.logging import set_up_logging
+from services.runtime.settings import StageSettings, load_settings
+from services.runtime.watchdog import Watchdog
+
+log = structlog.get_logger(__name__)
+
+EXIT_UNDELIVERABLE = 70
+"""Exit status when nothing more can be done here and nothing was committed (EX_SOFTWARE of sysexits.h)."""
+
+In = TypeVar("In", bound=BaseModel)
+Out = TypeVar("Out", bound=BaseModel)
+
+
+@dataclass(frozen=True)
+class Received(Generic[In]):
+    """A decoded record and the time at which Kafka stored it."""
+
+    article: In
+    time: datetime
+
+
+Step = Callable[[Sequence[Received[Any]]], Sequence[BaseModel]]
+"""A pure function from records to as many results, in the same order. What it raises about a chunk is tried
+again record by record; what it raises about one record becomes that record's dead letter."""
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A step between two topics. `load_step` is a module-level function, called once in each child process."""
+
+    name: str
+    source: Topic
+    target: Topic
+    load_step: Callable[[Any], Step]
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a record became: its key and value on the target topic."""
+
+    key: bytes
+    value: bytes
+
+
+@dataclass(frozen=True)
+class Failure:
+    """Why a record became nothing."""
+
+    reason: str
+    error: str
+
+
+Verdict = Result | Failure
+Task = tuple[bytes | None, float]
+"""What a child process is given of a record: its value, and its Kafka timestamp in seconds."""
+
+RECORDS = Counter("newsflow_records", "Records taken from the source topic", ["stage"])
+RESULTS = Counter("newsflow_results", "Records delivered to the target topic", ["stage"])
+DEAD_LETTERS = Counter("newsflow_dead_letters", "Records delivered to the dead letter queue", ["stage", "reason"])
+BATCH_SECONDS = Histogram("newsflow_batch_seconds", "From a batch in hand to all of it delivered", ["stage"])
+
+# ---------------------------------------------------------------- in the child process
+
+_loaded: tuple[Stage, Step] | None = None
+"""The step of this child process, loaded once (a model takes seconds); None in the parent."""
+
+
+def _start_child(stage: Stage, settings: StageSettings) -> None:
+    global _loaded  # noqa: PLW0603 - a pool has no other place for what its children load
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent decides
+    set_up_logging(settings.log_level, settings.log_format, stage.name)
+    _loaded = (stage, stage.load_step(settings))
+
+
+def _run_chunk(tasks: Sequence[Task]) -> list[Verdict]:
+    """A verdict for each task, in order; never raises for what a record holds."""
+    if _loaded is None:
+        raise RuntimeError("the child process has not loaded its step")
+    stage, step = _loaded
+    verdicts: dict[int, Verdict] = {}
+    records: dict[int, Received[Any]] = {}
+    for index, (value, seconds) in enumerate(tasks):
+        try:  # Rule 1: the bytes are decoded here, where a failure is one record's verdict.
+            article = read_record(stage.source, value)
+            records[index] = Received(article, datetime.fromtimestamp(seconds, UTC))
+        except Refused as refused:
+            verdicts[index] = Failure(refused.reason, refused.error)
+        except Exception as error:  # noqa: BLE001 - Rule 2
+            verdicts[index] = _failed(error)
+    verdicts |= _run_step(step, records)
+    return [verdicts[index] for index in range(len(tasks))]
+
+
+def _run_step(step: Step, records: dict[int, Received[Any]]) -> dict[int, Verdict]:
+    if not records:
+        return {}
+    try:
+        results = step(list(records.values()))
+        return {index: _result(article) for index, article in zip(records, results, strict=True)}
+    except Exception as error:  # noqa: BLE001 - Rule 2: whatever a step raises is a verdict
+        if len(records) == 1:
+            return {index: _failed(error) for index in records}
+    alone = [_run_step(step, {index: record}) for index, record in records.items()]
+    return {index: verdict for verdicts in alone for index, verdict in verdicts.items()}
+
+
+def _result(article: Any) -> Verdict:
+    value = write_record(article)
+    if len(value) > MAX_INNER_BYTES:
+        return Failure("result_too_large", f"the result has {len(value)} bytes, over {MAX_INNER_BYTES}")
+    return Result(article.id.encode(), value)
+
+
+def _failed(error: Exception) -> Failure:
+    reason = getattr(error, "reason", "failed")
+    if reason != "failed":
+        return Failure(reason, str(error))
+    place = error.__traceback__
+    while place is not None and place.tb_next is not None:
+        place = place.tb_next
+    where = f" ({place.tb_frame.f_code.co_filename}:{place.tb_lineno})" if place else ""
+    return Failure("failed", f"{type(error).__name__}: {error}{where}")
+
+
+# ---------------------------------------------------------------- in the parent process
+
+PERMANENT = (
+    kafka_errors.MessageSizeTooLargeError,
+    kafka_errors.RecordTooLargeError,
+    kafka_errors.RecordListTooLargeError,
+    kafka_errors.InvalidTopicError,
+    kafka_errors.PolicyViolationError,
+    kafka_errors.TopicAuthorizationFailedError,
+    kafka_errors.ClusterAuthorizationFailedError,
+)
+"""Errors of a send that no repetition mends; all others pass when the broker is well again."""
+
+
+class StageWorker:
+    """One process of a stage: the Faust app, its child processes, its watchdog."""
+
+    def __init__(self, stage: Stage, settings: StageSettings) -> None:
+        self.stage = stage
+        self.settings = settings
+        self.health = Health(stage.name)
+        self.group = settings.name(stage.name)
+        self.pool = ProcessPool(
+            max_workers=settings.processes,
+            max_tasks=settings.child_max_chunks,
+            initializer=_start_child,
+            initargs=(stage, settings),
+            # A forked child would share the parent's Kafka sockets and threads.
+            context=multiprocessing.get_context("spawn"),
+        )
+        self.app = self._create_app()
+        self.source, self.target, self.dlq = (
+            # Rule 1: raw bytes in and out. Faust acknowledges an undecodable value before it reports it.
+            self.app.topic(
+                settings.name(topic.name),
+                key_type=bytes,
+                value_type=bytes,
+                key_serializer="raw",
+                value_serializer="raw",
+            )
+            for topic in (stage.source, stage.target, ARTICLES_DLQ)
+        )
+        # Rule 4: Faust commits past records still in hand as soon as there is more than one agent.
+        self.app.agent(self.source, name=stage.name, concurrency=1)(self._work)
+        self.watchdog = Watchdog(
+            self.health, settings, self.group, settings.name(stage.source.name), self._assigned, self.leave
+        )
+
+    def _create_app(self) -> faust.App:
+        settings = self.settings
+        return faust.App(
+            self.group,
+            broker=[f"kafka://{server}" for server in settings.servers],
+            consumer_auto_offset_reset="earliest",
+            broker_commit_interval=1.0,
+            # Rule 8: with the client's 60 s a killed process would stop its whole group for a minute.
+            broker_session_timeout=settings.session_timeout_seconds,
+            broker_heartbeat_interval=settings.session_timeout_seconds / 4,
+            broker_rebalance_timeout=settings.document_limit_seconds * 2 + 30,
+            broker_max_poll_interval=3600.0,  # the watchdog judges progress; this would evict a busy process
+            stream_buffer_maxsize=settings.batch_records,  # records, each up to 900 kB
+            consumer_max_fetch_size=2 * MAX_INNER_BYTES,
+            # Rule 4: a shutdown or rebalance waits for the batch in hand; without it that batch is lost.
+            stream_wait_empty=True,
+            producer_acks=-1,
+            producer_compression_type="lz4",
+            producer_linger=0.0,
+            producer_max_request_size=MAX_INNER_BYTES + 65_536,
+            producer_request_timeout=settings.producer_timeout_seconds,
+            topic_disable_leader=True,
+            topic_allow_declare=False,
+            web_enabled=False,  # Rule 8: it would listen on every interface
+            store="memory://",
+        )
+
+    def run(self) -> NoReturn:
+        """Work until told to stop (SIGTERM, SIGINT: exit status 0 after the batch in hand) or until `leave`."""
+        check_codecs()
+        serve_health(self.health, self.settings.health_host, self.settings.health_port)
+        try:
+            # Before the group is joined: a model takes seconds to load, and no record should wait for it.
+            for ready in [self.pool.schedule(_run_chunk, args=[[]]) for _ in range(self.settings.processes)]:
+                ready.result()
+        except Exception as error:  # noqa: BLE001 - whatever it is, this process cannot work
+            self.leave(f"the step cannot be loaded: {type(error).__name__}: {error}")
+        worker = faust.Worker(
+            self.app, override_logging=False, redirect_stdouts=False, loglevel=self.settings.log_level
+        )
+        self.watchdog.start()
+        worker.execute_from_commandline()
+        sys.exit(0)
+
+    def leave(self, why: str) -> NoReturn:
+        """Rule 5: stop at once with nothing more committed; the restart begins with the records in hand."""
+        log.critical("leaving, nothing in hand is committed", reason=why)
+        logging.shutdown()
+        os._exit(EXIT_UNDELIVERABLE)
+
+    def _assigned(self) -> set[int]:
+        name = self.settings.name(self.stage.source.name)
+        return {tp.partition for tp in self.app.consumer.assignment() if tp.topic == name}
+
+    async def _work(self, stream: Any) -> None:
+        self.health.green("start")
+        settings = self.settings
+        async for events in stream.take_events(settings.batch_records, within=settings.batch_wait_seconds):
+            try:
+                self.watchdog.batch_begins()
+                RECORDS.labels(self.stage.name).inc(len(events))
+                size = settings.chunk_records
+                chunks = [events[start : start + size] for start in range(0, len(events), size)]
+                with BATCH_SECONDS.labels(self.stage.name).time():
+                    await asyncio.gather(*[self._chunk(chunk) for chunk in chunks])
+            except BaseException as error:  # noqa: BLE001
+                # Rule 2: leaving this loop, even when cancelled, would commit the whole batch.
+                self.leave(f"{type(error).__name__}: {error}")
+
+    async def _chunk(self, events: Sequence[Any]) -> None:
+        verdicts = await self._run([(event.message.value, event.message.timestamp) for event in events])
+        pairs = zip(events, verdicts, strict=True)
+        await asyncio.gather(*[self._conclude(event, verdict) for event, verdict in pairs])
+
+    async def _run(self, tasks: list[Task]) -> list[Verdict]:
+        """Rule 6: a verdict for each task. A chunk that hangs or kills its child is tried record by record."""
+        limit = self.settings.document_limit_seconds
+        try:
+            # The limit is one document's even for a chunk: 16 normal ones take a second together.
+            work = self.pool.schedule(_run_chunk, args=[tasks], timeout=limit)
+            return await asyncio.wrap_future(work)
+        except PoolTimeout:
+            failure = Failure("timeout", f"it took longer than {limit:g} s and its process was ended")
+        except ProcessExpired as expired:
+            failure = Failure("crashed", f"its process died with exit status {expired.exitcode}")
+        self.watchdog.record_done()
+        if len(tasks) == 1:
+            log.warning("record ended its process", stage=self.stage.name, reason=failure.reason)
+            return [failure]
+        return [verdict for task in tasks for verdict in await self._run([task])]
+
+    async def _conclude(self, event: Any, verdict: Verdict) -> None:
+        """Rule 3: returns when the broker has the result or the dead letter; there is no third way."""
+        if isinstance(verdict, Result):
+            try:
+                await self._deliver(self.target, verdict.key, verdict.value, [])
+                RESULTS.labels(self.stage.name).inc()
+                self.watchdog.record_done()
+                return
+            except PERMANENT as error:
+                verdict = Failure("result_refused", f"{type(error).__name__}: {error}")
+        message = event.message
+        headers = dead_letter_headers(
+            topic=message.topic,
+            partition=message.partition,
+            offset=message.offset,
+            stage=self.stage.name,
+            reason=verdict.reason,
+            error=verdict.error,
+            headers=_headers(message),
+            null=message.value is None,
+        )
+        # A record without key and value could not be sent: the dead letter's id is its key then.
+        key = message.key or dead_letter_id(message.topic, message.partition, message.offset).encode()
+        try:
+            await self._deliver(self.dlq, key, message.value or b"", headers)
+        except PERMANENT as error:
+            self.leave(f"the dead letter queue refuses a record: {type(error).__name__}: {error}")
+        DEAD_LETTERS.labels(self.stage.name, verdict.reason).inc()
+        self.watchdog.record_done()
+        log.warning(
+            "dead letter",
+            id=dead_letter_id(message.topic, message.partition, message.offset),
+            reason=verdict.reason,
+            error=verdict.error[:200],
+        )
+
+    async def _deliver(self, topic: Any, key: bytes, value: bytes, headers: list[tuple[str, bytes]]) -> None:
+        """Send until the broker confirms; raises only `PERMANENT` errors, leaves when the limit is over."""
+        retry = tenacity.AsyncRetrying(
+            retry=tenacity.retry_if_exception(lambda error: not isinstance(error, PERMANENT)),
+            wait=tenacity.wait_exponential_jitter(multiplier=0.1, max=5.0),
+            stop=tenacity.stop_after_delay(self.settings.deliver_limit_seconds),
+            before_sleep=lambda _: self.health.red("deliver", "Kafka does not take records"),
+            reraise=True,
+        )
+        try:
+            async for attempt in retry:
+                with attempt:
+                    # Rule 3: the first await only queues the record, the second one waits for the broker.
+                    await (await topic.send(key=key, value=value, headers=headers))
+        except PERMANENT:
+            raise
+        except Exception as error:  # noqa: BLE001 - whatever it is, time is up
+            self.leave(f"Kafka did not take a record in time: {type(error).__name__}: {error}")
+        self.health.green("deliver")
+
+
+def _headers(message: Any) -> list[tuple[str, bytes]]:
+    headers = message.headers or []
+    pairs = headers.items() if isinstance(headers, dict) else headers
+    return [(str(name), value or b"") for name, value in pairs]
+
+
+def check_codecs() -> None:
+    """Rule 9: a producer picks the codec; a record in one that is missing would be a crash loop."""
+    codec = aiokafka.codec
+    known = {"gzip": codec.has_gzip, "snappy": codec.has_snappy, "lz4": codec.has_lz4, "zstd": codec.has_zstd}
+    missing = [name for name, has in known.items() if not has()]
+    if missing:
+        sys.stderr.write(f"codec missing: {', '.join(missing)}; install aiokafka[lz4,snappy,zstd]\n")
+        sys.exit(1)
+
+
+def run_stage(stage: Stage, settings_type: type[StageSettings]) -> NoReturn:
+    """Run one process of a stage with its settings from the environment."""
+    settings = load_settings(settings_type)
+    set_up_logging(settings.log_level, settings.log_format, stage.name)
+    log.info("starting", stage=stage.name, source=stage.source.name, target=stage.target.name)
+    started = time.monotonic()
+    worker = StageWorker(stage, settings)
+    log.info("ready to join", seconds=round(time.monotonic() - started, 1))
+    worker.run()

@@ -1,0 +1,128 @@
+"""The watchdog: sees from outside whether a consumer group moves, with a Kafka client of its own.
+
+A consumer that stopped fetching still believes that it has nothing to do, so its own counters cannot be asked.
+The watchdog asks the broker, from a thread that the work cannot block: what is the end, what is committed?
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from typing import NoReturn
+
+import structlog
+from kafka import KafkaConsumer, TopicPartition
+from kafka.errors import KafkaError
+from prometheus_client import Gauge
+
+from services.runtime.health import Health
+from services.runtime.settings import ServiceSettings
+
+log = structlog.get_logger(__name__)
+
+LOOK_SECONDS = 2.0
+"""How often it looks, at the most."""
+
+GRACE = 0.25
+"""Health is red for this share of the stall limit before the process exits, so that an operator can see why."""
+
+LAG = Gauge(
+    "newsflow_lag",
+    "Records not yet committed in the partitions of this process, or of all if it has none",
+    ["topic"],
+)
+
+
+class Watchdog:
+    """Turns health red, then calls `leave`, when records wait and the committed offset does not move.
+
+    A broker that cannot be asked proves nothing: health goes red, and the clock starts anew when it answers.
+    """
+
+    def __init__(
+        self,
+        health: Health,
+        settings: ServiceSettings,
+        group: str,
+        topic: str,
+        assigned: Callable[[], set[int]],
+        leave: Callable[[str], NoReturn],
+    ) -> None:
+        self.health, self.settings, self.group, self.topic = health, settings, group, topic
+        self.assigned, self.leave = assigned, leave
+        self._moved = time.monotonic()
+        self._committed: dict[int, int] = {}
+        self._done = self._moved
+        self._batches = 0
+
+    def start(self) -> None:
+        """Look from now on, in a daemon thread."""
+        threading.Thread(target=self._run, name="watchdog", daemon=True).start()
+
+    def batch_begins(self) -> None:
+        """A batch is in hand from now on."""
+        self._batches += 1
+
+    def record_done(self) -> None:
+        """A record of the batch in hand has its verdict: slow work, but no stall."""
+        self._done = time.monotonic()
+
+    def _run(self) -> None:
+        consumer: KafkaConsumer | None = None
+        while True:
+            time.sleep(min(LOOK_SECONDS, self.settings.stall_limit_seconds / 8))
+            try:
+                if consumer is None:
+                    consumer = KafkaConsumer(
+                        bootstrap_servers=self.settings.servers,
+                        group_id=self.group,
+                        enable_auto_commit=False,
+                        reconnect_backoff_max_ms=1_000,
+                        request_timeout_ms=10_000,
+                        metadata_max_age_ms=5_000,
+                    )
+                self._look(consumer)
+                self.health.green("kafka")
+            except KafkaError as error:
+                self.health.red("kafka", f"Kafka does not answer: {type(error).__name__}")
+                self._moved = time.monotonic()
+                if consumer is not None:
+                    consumer.close(autocommit=False, timeout_ms=0)
+                    consumer = None
+
+    def _look(self, consumer: KafkaConsumer) -> None:
+        now = time.monotonic()
+        known = consumer.partitions_for_topic(self.topic)
+        if not known:
+            self._judge(now, f"topic {self.topic} does not exist: newsflow setup creates it")
+            return
+        # A process without a partition is a reserve while others work; but when a topic is made anew under a
+        # group, Faust leaves every process without one and reads nothing. So the whole topic is its concern.
+        partitions = [TopicPartition(self.topic, partition) for partition in sorted(self.assigned() or known)]
+        ends = consumer.end_offsets(partitions, timeout_ms=10_000)
+        begins = consumer.beginning_offsets(partitions, timeout_ms=10_000)
+        committed = {tp.partition: consumer.committed(tp, timeout_ms=10_000) for tp in partitions}
+        at = {tp.partition: max(committed[tp.partition] or 0, begins[tp]) for tp in partitions}
+        lag = sum(max(0, ends[tp] - at[tp.partition]) for tp in partitions)
+        LAG.labels(self.topic).set(lag)
+        if lag == 0 or any(at[p] != self._committed.get(p) for p in at):
+            self._committed, self._batches, self._moved = at, 0, now
+            self._well(lag)
+            return
+        # The first batch since the last commit may take long as long as its records come to an end.
+        if self._batches <= 1:
+            self._moved = max(self._moved, self._done)
+        self._judge(now, f"{lag} records wait in {self.topic} and the committed offset does not move")
+
+    def _well(self, lag: int) -> None:
+        self.health.green("stall")
+        LAG.labels(self.topic).set(lag)
+
+    def _judge(self, now: float, reason: str) -> None:
+        limit = self.settings.stall_limit_seconds
+        still = now - self._moved
+        if still > limit:
+            self.health.red("stall", f"{reason} for {still:.0f} s")
+        if still > limit * (1 + GRACE):
+            self.leave(f"{reason} for {still:.0f} s")

@@ -1,0 +1,1 @@
+"""Set-up: topics, index templates and the alias."""

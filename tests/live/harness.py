@@ -1,0 +1,283 @@
+"""A pipeline of its own for each test, on real Kafka and real Elasticsearch, and the oracle that judges it."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import httpx
+from elasticsearch import Elasticsearch
+from kafka import KafkaProducer
+
+from schemas.article import RawArticle
+from schemas.document import INDEX_ALIAS
+from schemas.identity import article_id
+from schemas.topics import ARTICLES_RAW
+from services.cli.kafka_admin import DeadRecord, dead_records, lags
+from services.runtime.settings import ServiceSettings
+from services.setup.app import set_up
+from services.setup.settings import SetupSettings
+
+ROOT = Path(__file__).parents[2]
+
+SERVICES = ("cleaner", "deduper", "tagger", "indexer")
+
+VOLATILE = ("event", "revision")
+"""Fields of a document that depend on when it came in."""
+
+SESSION_TIMEOUT_SECONDS = 6
+"""The broker's smallest: a killed process blocks its group for so long."""
+
+
+@dataclass
+class Pipeline:
+    """Topics, index and consumer groups under one prefix, and the processes started for them."""
+
+    kafka: str
+    elasticsearch: str
+    prefix: str
+    folder: Path
+    environment: dict[str, str] = field(default_factory=dict)
+    running: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
+    health: dict[str, str] = field(default_factory=dict)
+
+    def set_up(self) -> None:
+        set_up(
+            SetupSettings(
+                kafka_bootstrap_servers=self.kafka,
+                elasticsearch_url=self.elasticsearch,
+                newsflow_prefix=self.prefix,
+            )
+        )
+
+    @property
+    def settings(self) -> ServiceSettings:
+        return ServiceSettings(kafka_bootstrap_servers=self.kafka, newsflow_prefix=self.prefix)
+
+    def name(self, plain: str) -> str:
+        return f"{self.prefix}{plain}"
+
+    # ------------------------------------------------------------ processes
+
+    def start(self, *names: str, module: str | None = None, wait: bool = True, **environment: str) -> None:
+        """Start one process for each name; `module` for one that is not `services.<name>`."""
+        for name in names:
+            service = name.split("#")[0]
+            with (self.folder / f"{name}.log").open("ab") as log:
+                self.running[name] = subprocess.Popen(
+                    [sys.executable, "-m", *(module or f"services.{service}").split()],
+                    cwd=ROOT,
+                    stdin=subprocess.DEVNULL,
+                    stdout=log,
+                    stderr=log,
+                    env={
+                        **os.environ,
+                        "KAFKA_BOOTSTRAP_SERVERS": self.kafka,
+                        "ELASTICSEARCH_URL": self.elasticsearch,
+                        "NEWSFLOW_PREFIX": self.prefix,
+                        "KAFKA_SESSION_TIMEOUT_SECONDS": str(SESSION_TIMEOUT_SECONDS),
+                        "TAGGER_PROCESSES": "1",
+                        **self.environment,
+                        **environment,
+                    },
+                )
+        if wait:
+            for name in names:
+                self.wait_well(name)
+
+    def log(self, name: str) -> str:
+        return (self.folder / f"{name}.log").read_text(errors="replace")
+
+    def health_of(self, name: str) -> dict[str, Any] | None:
+        """What /healthz says; None while nothing answers."""
+        lines = [line for line in self.log(name).splitlines() if "health endpoint" in line]
+        if not lines:
+            return None
+        port = next(part.split("=")[1] for part in lines[-1].split() if part.startswith("port="))
+        try:
+            answer: dict[str, Any] = httpx.get(f"http://127.0.0.1:{port}/healthz", timeout=5).json()
+        except httpx.HTTPError:
+            return None
+        return answer
+
+    def wait_well(self, name: str, seconds: float = 60) -> None:
+        def well() -> bool:
+            if self.running[name].poll() is not None:
+                raise AssertionError(f"{name} exited {self.running[name].returncode}:\n{self.log(name)[-3000:]}")
+            health = self.health_of(name)
+            return health is not None and health["ok"]
+
+        wait_until(well, seconds, lambda: f"{name} is not well:\n{self.log(name)[-3000:]}")
+
+    def kill(self, name: str) -> None:
+        self.running[name].send_signal(signal.SIGKILL)
+        self.running.pop(name).wait()
+
+    def terminate(self, name: str, seconds: float = 40) -> int:
+        """SIGTERM; returns the exit status."""
+        process = self.running.pop(name)
+        process.terminate()
+        return process.wait(seconds)
+
+    def wait_exit(self, name: str, seconds: float) -> int:
+        try:
+            status = self.running[name].wait(seconds)
+        except subprocess.TimeoutExpired:
+            raise AssertionError(f"{name} still runs after {seconds} s:\n{self.log(name)[-3000:]}") from None
+        self.running.pop(name)
+        return status
+
+    def stop(self) -> None:
+        for process in self.running.values():
+            process.terminate()
+        for process in self.running.values():
+            try:
+                process.wait(15)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+        self.running.clear()
+
+    # ------------------------------------------------------------ records
+
+    def send(
+        self,
+        values: Iterable[bytes | RawArticle | dict[str, Any] | None],
+        topic: str = ARTICLES_RAW.name,
+        codec: str | None = None,
+        keys: Sequence[bytes] | None = None,
+    ) -> list[str]:
+        """Write to a topic as any producer would, each confirmed; returns `topic/partition/offset` for each."""
+        producer = KafkaProducer(
+            bootstrap_servers=self.kafka, compression_type=codec, max_request_size=8_000_000, linger_ms=5
+        )
+        futures = []
+        for index, value in enumerate(values):
+            key = keys[index] if keys else str(index).encode()
+            futures.append(producer.send(self.name(topic), key=key, value=_bytes(value)))
+        producer.flush()
+        places = [future.get(timeout=60) for future in futures]
+        producer.close()
+        return [f"{place.topic}/{place.partition}/{place.offset}" for place in places]
+
+    def wait_idle(self, seconds: float = 90, groups: Sequence[str] = SERVICES) -> None:
+        """Until the committed offset is the end offset on every partition that `groups` read."""
+
+        def waiting() -> list[str]:
+            try:
+                found = lags(self.settings)
+            except Exception as error:  # noqa: BLE001 - a broker that is away: not idle
+                return [repr(error)]
+            return [
+                f"{each.group} {each.lag}"
+                for each in found
+                if each.lag and each.group[len(self.prefix) :] in groups
+            ]
+
+        wait_until(lambda: not waiting(), seconds, lambda: f"not idle: {waiting()}\n{self.tails()}")
+
+    def tails(self) -> str:
+        logs = sorted(self.folder.glob("*.log"))
+        return "\n".join(f"--- {log.name}\n{log.read_text(errors='replace')[-1500:]}" for log in logs)
+
+    def dead(self) -> list[DeadRecord]:
+        return list(dead_records(self.settings))
+
+    def documents(self) -> dict[str, dict[str, Any]]:
+        """Every document of the index by its id."""
+        with Elasticsearch(self.elasticsearch) as client:
+            alias = self.name(INDEX_ALIAS)
+            client.indices.refresh(index=alias)
+            found: dict[str, dict[str, Any]] = {}
+            after: list[Any] | None = None
+            while True:
+                page = client.search(index=alias, size=1000, sort=[{"id": "asc"}], search_after=after)["hits"][
+                    "hits"
+                ]
+                if not page:
+                    return found
+                found |= {hit["_id"]: hit["_source"] for hit in page}
+                after = page[-1]["sort"]
+
+
+def _bytes(value: bytes | RawArticle | dict[str, Any] | None) -> bytes | None:
+    if isinstance(value, RawArticle):
+        return value.model_dump_json(exclude_defaults=True).encode()
+    return json.dumps(value, ensure_ascii=False).encode() if isinstance(value, dict) else value
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def wait_until(true: Callable[[], bool], seconds: float, why: Callable[[], str], every: float = 0.2) -> None:
+    end = time.monotonic() + seconds
+    while not true():
+        if time.monotonic() > end:
+            raise AssertionError(f"not within {seconds:g} s: {why()}")
+        time.sleep(every)
+
+
+def steady(documents: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    """The documents without the fields that depend on when they came in."""
+    return {
+        name: {key: value for key, value in source.items() if key not in VOLATILE and key != "@timestamp"}
+        for name, source in documents.items()
+    }
+
+
+def judge(
+    pipeline: Pipeline,
+    good: Iterable[RawArticle],
+    broken: Iterable[bytes | None] = (),
+    clean_run: dict[str, dict[str, Any]] | None = None,
+) -> None:
+    """The oracle: every record that Kafka confirmed is in exactly one of index and dead letter queue.
+
+    (a) The ids in the index are those of the good articles, the values in the queue those of the broken ones.
+    (b) No article is there twice. (c) Each document equals the clean run's. (d) Nothing waits.
+    """
+    articles = {article_id(article): article for article in good}
+    documents = pipeline.documents()
+    dead = pipeline.dead()
+    missing, surplus = articles.keys() - documents.keys(), documents.keys() - articles.keys()
+    letters = [f"{each.letter.id} {each.letter.reason}: {each.letter.error}" for each in dead[:5]]
+    assert not missing, f"{len(missing)} articles are not in the index; dead letters: {letters}\n{pipeline.tails()}"
+    assert not surplus, f"{len(surplus)} documents that nobody sent"
+    bodies = Counter((source.get("headline"), source["body"]) for source in documents.values())
+    twice = [text for text, count in bodies.items() if count > 1]
+    sent = Counter((article.headline, article.body) for article in articles.values())
+    assert not [text for text in twice if sent[text] == 1], "an article stands in the index twice"
+    assert Counter(each.value for each in dead) == Counter(broken), letters
+    if clean_run is not None:
+        assert steady(documents) == clean_run
+    pipeline.wait_idle(1)
+
+
+@contextmanager
+def environment(**variables: str) -> Iterator[None]:
+    """The environment with these variables, for code of ours that reads it."""
+    before = {name: os.environ.get(name) for name in variables}
+    os.environ.update(variables)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value

@@ -1,0 +1,291 @@
+"""The indexer on the real Kafka and the real Elasticsearch, with a fault proxy between the two.
+
+Each test names the line that breaks what it holds; `make faults` breaks it and sees the test fail.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator
+from datetime import UTC, datetime
+
+import pytest
+from elasticsearch import Elasticsearch
+
+from schemas.article import Paragraph, TaggedArticle
+from schemas.document import INDEX_ALIAS
+from schemas.reading import write_record
+from schemas.topics import ARTICLES_TAGGED
+from services.cli.kafka_admin import lags
+from tests.live.conftest import Servers
+from tests.live.fault_proxy import NO_ANSWER, FaultProxy, Reply, Request, error
+from tests.live.harness import Pipeline, wait_until
+
+
+def tagged(name: str, text: str = "A text.", revision: int = 1, language: str = "en") -> TaggedArticle:
+    return TaggedArticle(
+        id=name,
+        revision=revision,
+        received=datetime(2026, 1, 1, tzinfo=UTC),
+        publisher="p.example",
+        language=language,
+        language_confidence=1,
+        kept=(Paragraph(index=0, text=text),),
+    )
+
+
+def send(pipeline: Pipeline, articles: list[TaggedArticle]) -> None:
+    pipeline.send(
+        [write_record(article) for article in articles],
+        topic=ARTICLES_TAGGED.name,
+        keys=[article.id.encode() for article in articles],
+    )
+
+
+def ids(count: int) -> list[str]:
+    return [f"article-{number:04}" for number in range(count)]
+
+
+def lag(pipeline: Pipeline) -> int:
+    return next(each.lag for each in lags(pipeline.settings) if each.group.endswith("indexer"))
+
+
+@pytest.fixture
+def proxy(servers: Servers, pipeline: Pipeline) -> Iterator[FaultProxy]:
+    proxy = FaultProxy(servers.elasticsearch.address)
+    pipeline.environment["ELASTICSEARCH_URL"] = proxy.url
+    yield proxy
+    proxy.close()
+
+
+def test_a_correction_replaces_and_an_older_copy_loses(pipeline: Pipeline) -> None:
+    """Break: leave out `version` and `version_type` of the bulk action."""
+    send(pipeline, [tagged("a", "first", 5), tagged("b", "first", 5), tagged("c", "first", 5)])
+    pipeline.start("indexer")
+    pipeline.wait_idle(groups=["indexer"])
+    send(pipeline, [tagged("a", "corrected", 6), tagged("b", "older", 4), tagged("c", "first", 5)])
+    pipeline.wait_idle(groups=["indexer"])
+    bodies = {name: source["body"] for name, source in pipeline.documents().items()}
+    assert bodies == {"a": "corrected", "b": "first", "c": "first"}
+    assert pipeline.dead() == []
+
+
+def test_t2_killed_between_the_bulk_and_the_commit(pipeline: Pipeline, proxy: FaultProxy) -> None:
+    """Break: commit before the bulk (`enable_auto_commit=True`), or an `op_type` of create."""
+
+    def kill_after_the_first(request: Request) -> Reply | None:
+        if not request.is_bulk or len(proxy.bulks) > 1:
+            return None
+        proxy.forward(request)
+        pipeline.kill("indexer")
+        return NO_ANSWER
+
+    send(pipeline, [tagged(name) for name in ids(60)])
+    proxy.fault = kill_after_the_first
+    pipeline.start("indexer", wait=False)
+    wait_until(lambda: "indexer" not in pipeline.running, 60, pipeline.tails)
+    assert lag(pipeline) == 60
+    pipeline.start("indexer")
+    pipeline.wait_idle(groups=["indexer"])
+    assert pipeline.documents().keys() == set(ids(60))
+    assert pipeline.dead() == []
+
+
+def test_t6_an_elasticsearch_that_takes_nothing(pipeline: Pipeline, proxy: FaultProxy) -> None:
+    """503, 429, a reset connection and an answer that never comes, each in turn; the bulk may have been applied.
+
+    Break: in `_of_request` or around `bulk`, let `TransportError` through as it is: the indexer dies.
+    """
+    gate = threading.Event()
+
+    def fault(request: Request) -> Reply | None:
+        if not request.is_bulk:
+            return None
+        number = len(proxy.bulks)
+        if number == 1:
+            return error(503, "unavailable_shards_exception")
+        if number == 2:
+            return error(429, "circuit_breaking_exception")
+        if number == 3:
+            return NO_ANSWER
+        if number == 4:
+            proxy.forward(request)
+            gate.wait(4)
+        return None
+
+    proxy.fault = fault
+    send(pipeline, [tagged(name) for name in ids(50)])
+    pipeline.start("indexer", wait=False, INDEXER_BULK_TIMEOUT_SECONDS="2")
+
+    def red() -> bool:
+        health = pipeline.health_of("indexer")
+        return bool(health and health["reason"] and "Elasticsearch" in health["reason"])
+
+    wait_until(red, 30, pipeline.tails, every=0.05)
+    pipeline.wait_idle(groups=["indexer"])
+    gate.set()
+    assert pipeline.documents().keys() == set(ids(50))
+    assert pipeline.dead() == []
+    pipeline.wait_well("indexer")
+    assert pipeline.log("indexer").count("Successfully joined group") <= 1, "the group was rebalanced"
+
+
+def test_t7_every_item_has_its_own_verdict(pipeline: Pipeline, proxy: FaultProxy) -> None:
+    """A status of 200 with items of 201, 429, 400 and 409. Break: in `_of_item` return WRITTEN for a 429."""
+    names = ids(40)
+    busy, seen = set(names[:10]), Counter[str]()
+
+    def fault(request: Request) -> Reply | None:
+        if not request.is_bulk:
+            return None
+        refused = [name for action, _ in request.documents if (name := action["_id"]) in busy and not seen[name]]
+        seen.update(action["_id"] for action, _ in request.documents)
+        taken = [(action, source) for action, source in request.documents if action["_id"] not in refused]
+        answers = {each["index"]["_id"]: each for each in proxy.forward(request.only(taken)).json["items"]}
+        for name in refused:
+            cause = {"type": "es_rejected_execution_exception", "reason": "queue full"}
+            answers[name] = {"index": {"_id": name, "status": 429, "error": cause}}
+        items = [answers[action["_id"]] for action, _ in request.documents]
+        return Reply(200, json.dumps({"errors": True, "took": 1, "items": items}).encode())
+
+    proxy.fault = fault
+    too_long = "x" * 40_000  # a term of more than 32,766 bytes: Elasticsearch itself answers 400
+    newer = tagged(names[20], "newer", 9)
+    articles = [tagged(name, language=too_long if name in names[10:15] else "en") for name in names]
+    send(pipeline, [newer, *articles])
+    pipeline.start("indexer")
+    pipeline.wait_idle(groups=["indexer"])
+    documents = pipeline.documents()
+    assert documents.keys() == set(names) - set(names[10:15])
+    assert documents[names[20]]["body"] == "newer"
+    assert [each.letter.reason for each in pipeline.dead()] == ["refused_by_index"] * 5
+    assert all("400" in each.letter.error for each in pipeline.dead())
+    assert {each.key for each in pipeline.dead()} == {name.encode() for name in names[10:15]}
+    again = [name for name, count in seen.items() if count > 1 and name != names[20]]
+    assert sorted(again) == sorted(busy), "only the busy ones are sent again"
+
+
+def test_t8_a_request_that_is_too_large_is_split(pipeline: Pipeline, proxy: FaultProxy) -> None:
+    """Break: in `_write` treat `TooLarge` as a dead letter for the whole request."""
+
+    def fault(request: Request) -> Reply | None:
+        return error(413, "content_too_long") if request.is_bulk and len(request.body) > 20_000 else None
+
+    proxy.fault = fault
+    names = ids(50)
+    send(pipeline, [*[tagged(name, "word " * 200) for name in names], tagged("giant", "word " * 10_000)])
+    pipeline.start("indexer")
+    pipeline.wait_idle(groups=["indexer"])
+    assert pipeline.documents().keys() == set(names)
+    assert [(each.key, each.letter.reason) for each in pipeline.dead()] == [(b"giant", "refused_by_index")]
+
+
+def test_t9_a_full_disk_blocks_and_is_cleared(pipeline: Pipeline) -> None:
+    """Break: take `cluster_block_exception` out of `NOT_THE_DOCUMENT`."""
+    with Elasticsearch(pipeline.elasticsearch) as client:
+        alias = pipeline.name(INDEX_ALIAS)
+        client.indices.put_settings(index=alias, settings={"index.blocks.read_only_allow_delete": True})
+        send(pipeline, [tagged(name) for name in ids(30)])
+        pipeline.start("indexer", wait=False)
+        wait_until(lambda: "waiting for Elasticsearch" in pipeline.log("indexer"), 30, pipeline.tails)
+        assert lag(pipeline) == 30
+        client.indices.put_settings(index=alias, settings={"index.blocks.read_only_allow_delete": None})
+    pipeline.wait_idle(groups=["indexer"])
+    assert pipeline.documents().keys() == set(ids(30))
+    assert pipeline.dead() == []
+
+
+def test_a_missing_alias_is_no_fault_of_the_documents(pipeline: Pipeline) -> None:
+    """Break: take `index_not_found_exception` out of `NOT_THE_DOCUMENT`."""
+    alias = pipeline.name(INDEX_ALIAS)
+    with Elasticsearch(pipeline.elasticsearch) as client:
+        index = next(iter(client.indices.get_alias(name=alias)))
+        client.indices.delete(index=index)
+    send(pipeline, [tagged(name) for name in ids(10)])
+    pipeline.start("indexer", wait=False)
+    wait_until(lambda: "waiting for Elasticsearch" in pipeline.log("indexer"), 30, pipeline.tails)
+    pipeline.set_up()
+    pipeline.wait_idle(groups=["indexer"])
+    assert pipeline.documents().keys() == set(ids(10))
+    assert pipeline.dead() == []
+
+
+@pytest.mark.parametrize("status", [401, 403])
+def test_t10_without_rights_it_stops_and_commits_nothing(
+    pipeline: Pipeline, proxy: FaultProxy, status: int
+) -> None:
+    """Break: in `_of_request` treat 401 and 403 as `Unavailable`, or as a dead letter."""
+    proxy.fault = lambda request: error(status, "security_exception") if request.is_bulk else None
+    send(pipeline, [tagged(name) for name in ids(10)])
+    pipeline.start("indexer", wait=False)
+    assert pipeline.wait_exit("indexer", 30) == 77
+    assert "ELASTICSEARCH_API_KEY" in pipeline.log("indexer")
+    assert lag(pipeline) == 10
+    assert pipeline.dead() == []
+
+
+def test_what_does_not_decode_is_a_dead_letter(pipeline: Pipeline) -> None:
+    """Break: in `_prepare` let `Refused` through."""
+    send(pipeline, [tagged("a")])
+    pipeline.send([b"{", b'{"id": "b"}', None], topic=ARTICLES_TAGGED.name)
+    send(pipeline, [tagged("c")])
+    pipeline.start("indexer")
+    pipeline.wait_idle(groups=["indexer"])
+    assert pipeline.documents().keys() == {"a", "c"}
+    dead = sorted((each.letter.reason, each.value or b"") for each in pipeline.dead())
+    assert dead == [("empty", b""), ("invalid_json", b"{"), ("invalid_record", b'{"id": "b"}')]
+
+
+def test_t11_a_broker_that_is_away_for_5_s(pipeline: Pipeline, servers: Servers, proxy: FaultProxy) -> None:
+    """Break: let a `KafkaError` out of `_commit`."""
+    proxy.fault = lambda request: time.sleep(0.05) if request.is_bulk else None
+    send(pipeline, [tagged(name) for name in ids(400)])
+    pipeline.start("indexer", INDEXER_BULK_RECORDS="5")
+    wait_until(lambda: len(proxy.bulks) > 5, 30, pipeline.tails)
+    servers.kafka.kill()
+    time.sleep(5)  # the fault itself
+    servers.kafka.start()
+    pipeline.wait_idle(60, groups=["indexer"])
+    assert pipeline.documents().keys() == set(ids(400))
+    assert pipeline.dead() == []
+
+
+def test_t3_a_stop_finishes_the_bulk_in_flight(pipeline: Pipeline, proxy: FaultProxy) -> None:
+    """Break: exit at once on SIGTERM (leave out the signal handler): the exit status is not 0."""
+    started = threading.Event()
+
+    def slow(request: Request) -> Reply | None:
+        if request.is_bulk:
+            started.set()
+            time.sleep(4)
+        return None
+
+    proxy.fault = slow
+    send(pipeline, [tagged(name) for name in ids(20)])
+    pipeline.start("indexer", wait=False)
+    assert started.wait(30)
+    assert pipeline.terminate("indexer") == 0
+    done = 20 - lag(pipeline)
+    proxy.fault = lambda _: None
+    assert len(pipeline.documents()) >= done > 0
+    pipeline.start("indexer")
+    pipeline.wait_idle(groups=["indexer"])
+    assert pipeline.documents().keys() == set(ids(20))
+
+
+def test_a_rebalance_while_elasticsearch_is_away(pipeline: Pipeline, proxy: FaultProxy) -> None:
+    """A second indexer joins while the first one waits. Break: leave out `on_partitions_revoked`'s `gone`."""
+    away = threading.Event()
+    proxy.fault = lambda request: error(503) if request.is_bulk and not away.is_set() else None
+    send(pipeline, [tagged(name) for name in ids(100)])
+    pipeline.start("indexer#1", wait=False)
+    wait_until(lambda: "waiting for Elasticsearch" in pipeline.log("indexer#1"), 30, pipeline.tails)
+    pipeline.start("indexer#2", wait=False)
+    wait_until(lambda: "waiting for Elasticsearch" in pipeline.log("indexer#2"), 40, pipeline.tails)
+    away.set()
+    pipeline.wait_idle(60, groups=["indexer"])
+    assert pipeline.documents().keys() == set(ids(100))
+    assert pipeline.dead() == []

@@ -1,0 +1,254 @@
+"""The ten rules of services/runtime/stage.py, each seen to hold on the real Kafka.
+
+Each test names the line that breaks its rule; `make faults` breaks it and sees the test fail. Rule 10 is held by
+import-linter (`make lint`).
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from kafka import KafkaAdminClient, KafkaConsumer, TopicPartition
+from kafka.admin import ConfigResource, ConfigResourceType, NewTopic
+
+from schemas.article import RawArticle
+from schemas.identity import article_id
+from schemas.topics import ARTICLES_CLEAN, ARTICLES_DLQ, ARTICLES_RAW
+from services.cli.kafka_admin import lags
+from tests.live.conftest import Servers
+from tests.live.harness import Pipeline, wait_until
+
+FAULTY = "tests.live.stages"
+
+
+def articles(bodies: list[str]) -> list[RawArticle]:
+    return [RawArticle(publisher="p.example", id=str(index), body=body) for index, body in enumerate(bodies)]
+
+
+def results(pipeline: Pipeline) -> dict[str, str]:
+    """What came out: the body of each article in `articles-clean`, by its key."""
+    found: dict[str, str] = {}
+    name = pipeline.name(ARTICLES_CLEAN.name)
+    consumer = KafkaConsumer(bootstrap_servers=pipeline.kafka, group_id=None, enable_auto_commit=False)
+    places = [TopicPartition(name, number) for number in range(ARTICLES_CLEAN.partitions)]
+    consumer.assign(places)
+    consumer.seek_to_beginning(*places)
+    ends = consumer.end_offsets(places)
+    while any(consumer.position(place) < ends[place] for place in places):
+        for records in consumer.poll(timeout_ms=1000).values():
+            found |= {record.key.decode(): json.loads(record.value)["kept"][0]["text"] for record in records}
+    consumer.close()
+    return found
+
+
+def run_to_end(pipeline: Pipeline, seconds: float = 60, **environment: str) -> None:
+    pipeline.start("cleaner", module=FAULTY, **environment)
+    pipeline.wait_idle(seconds, ["cleaner"])
+
+
+POISON: dict[str, bytes | None] = {
+    "invalid_json": b'{"publisher": "p.example", "body": ',
+    "invalid_json utf-8": b'{"publisher": "p.example", "body": "\xff\xfe"}',
+    "invalid_json surrogate": b'{"publisher": "p.example", "body": "\\ud800"}',
+    "invalid_json deep": b"[" * 10_000 + b"]" * 10_000,
+    "empty": b"",
+    "empty null": None,
+    "invalid_record no fields": b"{}",
+    "invalid_record list": b"[1, 2]",
+    "invalid_record unknown": b'{"publisher": "p.example", "body": "x", "hedline": "y"}',
+    "invalid_record twice": b'{"publisher": "p.example", "body": "x", "body": "y"}',
+}
+
+
+def test_rule_1_what_does_not_decode_is_a_dead_letter(pipeline: Pipeline) -> None:
+    """Break: decode in Faust (`value_serializer="raw"` -> `"json"` for the source topic)."""
+    good = articles([f"text {index}" for index in range(20)])
+    mixed: list[RawArticle | bytes | None] = [*good[:10], *POISON.values(), *good[10:]]
+    pipeline.send(mixed)
+    run_to_end(pipeline)
+    assert results(pipeline).keys() == {article_id(article) for article in good}
+    dead = pipeline.dead()
+    assert sorted((each.letter.reason, each.value) for each in dead if each.value is not None) == sorted(
+        (name.split()[0], value) for name, value in POISON.items() if value is not None
+    )
+    assert [each.letter.reason for each in dead if each.value is None] == ["empty"]
+    assert "hedline" in next(each.letter.error for each in dead if b"hedline" in (each.value or b""))
+    assert pipeline.running["cleaner"].poll() is None
+
+
+def test_rule_2_a_bug_costs_one_record(pipeline: Pipeline) -> None:
+    """Break: let `_run_step` raise (its `except Exception` -> `except ZeroDivisionError`)."""
+    sent = articles(["raise" if index % 25 == 7 else f"text {index}" for index in range(100)])
+    pipeline.send(sent)
+    run_to_end(pipeline)
+    assert results(pipeline).keys() == {article_id(article) for article in sent if article.body != "raise"}
+    dead = pipeline.dead()
+    assert [each.letter.reason for each in dead] == ["failed"] * 4
+    assert all(
+        "a bug nobody thought of" in each.letter.error and "stages.py:" in each.letter.error for each in dead
+    )
+
+
+@pytest.mark.parametrize("seconds", [5, 40])
+def test_rule_3_a_broker_that_is_away_loses_nothing(pipeline: Pipeline, servers: Servers, seconds: int) -> None:
+    """T11. Break: do not wait for the broker (`await (await topic.send(...))` -> `await topic.send(...)`)."""
+    sent = articles([f"text {index}" for index in range(300)])
+    pipeline.send(sent)
+    pipeline.start("cleaner", module=FAULTY, FAULTY_SECONDS="0.02", FAULTY_PRODUCER_TIMEOUT_SECONDS="4")
+    wait_until(lambda: len(results(pipeline)) > 30, 30, lambda: pipeline.log("cleaner"))
+    servers.kafka.kill()
+    time.sleep(seconds)  # the fault itself: so long is the broker away
+    servers.kafka.start()
+    pipeline.wait_idle(90, ["cleaner"])
+    assert results(pipeline).keys() == {article_id(article) for article in sent}
+    assert pipeline.dead() == []
+
+
+def test_rule_3_a_result_that_is_too_large_is_a_dead_letter(pipeline: Pipeline) -> None:
+    """Break: `_result` without its limit, and a bare send: the record is lost with its offset committed."""
+    sent = articles(["text 0", "grow", "text 2"])
+    pipeline.send(sent)
+    run_to_end(pipeline)
+    assert sorted(results(pipeline).values()) == ["text 0", "text 2"]
+    assert [each.letter.reason for each in pipeline.dead()] == ["result_too_large"]
+
+
+def test_rule_4_a_stop_in_mid_batch_loses_nothing(pipeline: Pipeline) -> None:
+    """Break: `stream_wait_empty=True` -> `False` with the `except BaseException` of `_work` taken out."""
+    sent = articles([f"text {index}" for index in range(200)])
+    pipeline.send(sent)
+    for _ in range(3):
+        pipeline.start("cleaner", module=FAULTY, FAULTY_SECONDS="0.02", FAULTY_BATCH_RECORDS="32")
+        more = len(results(pipeline)) + 1
+        wait_until(lambda more=more: len(results(pipeline)) >= more, 30, lambda: pipeline.log("cleaner"))  # type: ignore[misc]
+        assert pipeline.terminate("cleaner") == 0
+    run_to_end(pipeline)
+    assert results(pipeline).keys() == {article_id(article) for article in sent}
+
+
+def test_rule_5_nothing_is_committed_when_nothing_can_be_delivered(pipeline: Pipeline) -> None:
+    """T5. Break: in `_conclude` go on instead of `leave` when the dead letter queue refuses."""
+    sent = articles([f"text {index} " + "long " * 200 for index in range(40)])
+    _limit_records(pipeline, "200")
+    pipeline.send(sent)
+    pipeline.start("cleaner", module=FAULTY, wait=False)
+    assert pipeline.wait_exit("cleaner", 60) == 70
+    assert [each.lag for each in lags(pipeline.settings) if each.group.endswith("cleaner")] == [40]
+    _limit_records(pipeline, "4000000")
+    run_to_end(pipeline)
+    assert results(pipeline).keys() == {article_id(article) for article in sent}
+    assert pipeline.dead() == []
+
+
+def _limit_records(pipeline: Pipeline, size: str) -> None:
+    admin = KafkaAdminClient(bootstrap_servers=pipeline.kafka)
+    admin.alter_configs(
+        [
+            ConfigResource(ConfigResourceType.TOPIC, pipeline.name(topic.name), {"max.message.bytes": size})
+            for topic in (ARTICLES_CLEAN, ARTICLES_DLQ)
+        ]
+    )
+    admin.close()
+
+
+def test_rule_6_a_document_that_hangs_or_kills_its_process_is_a_dead_letter(pipeline: Pipeline) -> None:
+    """T17. Break: run without the limit (`timeout=limit` -> `timeout=None` in `_run`)."""
+    sent = articles(["hang" if index == 20 else "die" if index == 50 else f"text {index}" for index in range(80)])
+    pipeline.send(sent)
+    run_to_end(pipeline, 120, FAULTY_DOCUMENT_LIMIT_SECONDS="2")
+    good = {article_id(article) for article in sent if (article.body or "").startswith("text")}
+    assert results(pipeline).keys() == good
+    assert sorted(each.letter.reason for each in pipeline.dead()) == ["crashed", "timeout"]
+    assert pipeline.running["cleaner"].poll() is None
+
+
+def test_rule_7_a_topic_made_anew_under_a_worker_is_noticed(pipeline: Pipeline) -> None:
+    """T20: Faust goes on and reads nothing. Break: leave out `self.watchdog.start()`."""
+    pipeline.send(articles(["text before"]))
+    run_to_end(pipeline, STALL_LIMIT_SECONDS="8")
+    admin = KafkaAdminClient(bootstrap_servers=pipeline.kafka)
+    name = pipeline.name(ARTICLES_RAW.name)
+    admin.delete_topics([name])
+    wait_until(lambda: name not in [each["name"] for each in admin.describe_topics()], 20, lambda: "still there")
+    admin.create_topics([NewTopic(name, ARTICLES_RAW.partitions, 1)])
+    admin.wait_for_topics([name])
+    admin.close()
+    sent = articles([f"text {index}" for index in range(20)])
+    pipeline.send(sent)
+    reason = ""
+
+    def red() -> bool:
+        nonlocal reason
+        health = pipeline.health_of("cleaner")
+        reason = (health and health["reason"]) or reason
+        return pipeline.running["cleaner"].poll() is not None or "wait" in reason or "does not exist" in reason
+
+    wait_until(red, 60, lambda: pipeline.log("cleaner")[-2000:])
+    assert reason, "the process left before its health was red"
+    assert pipeline.wait_exit("cleaner", 30) == 70
+    run_to_end(pipeline)
+    assert {article_id(article) for article in sent} <= results(pipeline).keys()
+
+
+def test_rule_8_a_killed_process_holds_its_group_up_for_seconds(pipeline: Pipeline) -> None:
+    """Break: leave out `broker_session_timeout` (the client's default is 60 s)."""
+    pipeline.start("cleaner#1", "cleaner#2", module=FAULTY)
+    pipeline.kill("cleaner#1")
+    sent = articles([f"text {index}" for index in range(100)])
+    pipeline.send(sent)
+    # 6 s of session, then a rebalance; with the default the group stands still for a minute.
+    pipeline.wait_idle(30, ["cleaner"])
+    assert results(pipeline).keys() == {article_id(article) for article in sent}
+
+
+def test_rule_8_only_the_health_endpoint_listens(pipeline: Pipeline) -> None:
+    """Break: `web_enabled=False` -> `True`: Faust serves its own pages on every interface."""
+    run_to_end(pipeline)
+    pid = pipeline.running["cleaner"].pid
+    sockets = {str(link.readlink()) for link in Path(f"/proc/{pid}/fd").iterdir() if link.is_symlink()}
+    listening = []
+    for table in ("tcp", "tcp6"):
+        for line in Path(f"/proc/{pid}/net/{table}").read_text().splitlines()[1:]:
+            fields = line.split()
+            if fields[3] == "0A" and f"socket:[{fields[9]}]" in sockets:
+                listening.append(fields[1])
+    assert len(listening) == 1, listening
+    assert listening[0].startswith("0100007F:"), "only loopback"
+
+
+@pytest.mark.parametrize("codec", ["gzip", "snappy", "lz4", "zstd"])
+def test_rule_9_every_codec_is_read(pipeline: Pipeline, codec: str) -> None:
+    """Break: install without the extra `aiokafka[lz4,snappy,zstd]`; see also the next test."""
+    sent = articles([f"text {index} " + "more " * 100 for index in range(10)])
+    pipeline.send(sent, codec=codec)
+    run_to_end(pipeline)
+    assert results(pipeline).keys() == {article_id(article) for article in sent}
+
+
+def test_rule_9_a_missing_codec_is_named_at_the_start(pipeline: Pipeline, tmp_path: Path) -> None:
+    """T13. Break: leave out `check_codecs()`."""
+    hidden = tmp_path / "hidden"
+    hidden.mkdir()
+    (hidden / "sitecustomize.py").write_text("import sys\nsys.modules['cramjam'] = None\n")
+    path = os.pathsep.join([str(hidden), *([os.environ["PYTHONPATH"]] if "PYTHONPATH" in os.environ else [])])
+    pipeline.send(articles(["text"]), codec="zstd")
+    pipeline.start("cleaner", module=FAULTY, wait=False, PYTHONPATH=path)
+    assert pipeline.wait_exit("cleaner", 30) == 1
+    assert "codec missing: snappy, zstd" in pipeline.log("cleaner") or "zstd" in pipeline.log("cleaner")
+    assert [each.lag for each in lags(pipeline.settings) if each.group.endswith("cleaner")] == [1]
+    run_to_end(pipeline)
+    assert len(results(pipeline)) == 1
+
+
+def test_a_stage_needs_its_settings(pipeline: Pipeline) -> None:
+    pipeline.kafka, kafka = "", pipeline.kafka
+    pipeline.start("cleaner", module=FAULTY, wait=False)
+    assert pipeline.wait_exit("cleaner", 30) == 2
+    assert "KAFKA_BOOTSTRAP_SERVERS" in pipeline.log("cleaner")
+    pipeline.kafka = kafka
+    assert sys.executable
