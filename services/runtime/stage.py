@@ -257,7 +257,7 @@ class StageWorker:
         except Exception as error:  # noqa: BLE001 - whatever it is, this process cannot work
             self.leave(f"the step cannot be loaded: {type(error).__name__}: {error}")
         worker = faust.Worker(
-            self.app, override_logging=False, redirect_stdouts=False, loglevel=self.settings.log_level
+            self.app, quiet=True, override_logging=False, redirect_stdouts=False, loglevel=self.settings.log_level
         )
         self.watchdog.start()
         worker.execute_from_commandline()

@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from services.embedded.ports import choose_ports
 from services.embedded.servers import ElasticsearchServer, KafkaServer
-from tests.live.harness import Pipeline, free_port
+from tests.live.harness import Pipeline
 
 
 @dataclass
@@ -28,11 +29,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.fixture(scope="session")
 def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Servers]:
     folder = tmp_path_factory.mktemp("servers")
-    kafka = KafkaServer(folder / "kafka", free_port(), free_port())
-    elasticsearch = ElasticsearchServer(folder / "elasticsearch", free_port(), free_port())
+    # Not from the ports that outgoing connections take: one could hold a killed broker's port.
+    ports = choose_ports(["kafka", "controller", "elasticsearch", "transport"], {})
+    kafka = KafkaServer(folder / "kafka", ports["kafka"], ports["controller"])
+    elasticsearch = ElasticsearchServer(folder / "elasticsearch", ports["elasticsearch"], ports["transport"])
     try:
-        kafka.prepare()
-        elasticsearch.prepare()
         kafka.start()
         elasticsearch.start()
         yield Servers(kafka, elasticsearch)

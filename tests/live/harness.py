@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -16,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import httpx
+import requests
 from elasticsearch import Elasticsearch
 from kafka import KafkaProducer
 
@@ -106,8 +105,8 @@ class Pipeline:
             return None
         port = next(part.split("=")[1] for part in lines[-1].split() if part.startswith("port="))
         try:
-            answer: dict[str, Any] = httpx.get(f"http://127.0.0.1:{port}/healthz", timeout=5).json()
-        except httpx.HTTPError:
+            answer: dict[str, Any] = requests.get(f"http://127.0.0.1:{port}/healthz", timeout=5).json()
+        except requests.RequestException:
             return None
         return answer
 
@@ -215,13 +214,6 @@ def _bytes(value: bytes | RawArticle | dict[str, Any] | None) -> bytes | None:
     if isinstance(value, RawArticle):
         return value.model_dump_json(exclude_defaults=True).encode()
     return json.dumps(value, ensure_ascii=False).encode() if isinstance(value, dict) else value
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def wait_until(true: Callable[[], bool], seconds: float, why: Callable[[], str], every: float = 0.2) -> None:

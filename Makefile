@@ -1,0 +1,62 @@
+# Newsflow: every task of a developer or a newcomer, in one place. `make help` lists them.
+
+PYTHON ?= python3
+BIN := .venv/bin
+LOCK := deploy/locks/development.txt
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo demo-picture test lint unit contract live quality bench faults lock clean
+
+help: ## List the targets
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
+
+setup: .venv/installed ## Build .venv from the lock file
+
+.venv/installed: $(LOCK) deploy/locks/uv.txt pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Newsflow needs Python 3.11 or newer: make PYTHON=python3.12 …"; exit 2; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	@$(BIN)/python -m pip --disable-pip-version-check install --quiet --require-hashes -r deploy/locks/uv.txt
+	@$(BIN)/uv pip install --quiet --require-hashes -r $(LOCK)
+	@$(BIN)/uv pip install --quiet --no-deps --no-build-isolation --editable .
+	@touch $@
+
+demo: setup ## Run the main job on a real Kafka and Elasticsearch (KEEP=1 leaves them up)
+	@KEEP=$(or $(KEEP),0) $(BIN)/newsflow demo
+
+demo-picture: setup ## Run the demo and draw its terminal output into docs/demo.svg
+	@$(BIN)/newsflow demo --picture docs/demo.svg
+
+test: setup lint ## Lint, types and every test, on the real servers
+	@$(BIN)/pytest -q
+
+lint: setup ## Style, types and architecture
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports --no-logo
+
+unit: setup ## Unit tests alone
+	@$(BIN)/pytest -q tests/unit
+
+contract: setup ## Contract tests alone
+	@$(BIN)/pytest -q tests/contract
+
+live: setup ## Tests on the real Kafka and Elasticsearch alone
+	@$(BIN)/pytest -q tests/live
+
+quality: setup ## Pinned scores on public data
+	@$(BIN)/pytest -q tests/quality
+
+bench: setup ## The whole pipeline against the bare model, in one run
+	@$(BIN)/python -m tests.bench.pipeline
+
+faults: setup ## Break each rule on purpose and see its test fail (takes long)
+	@$(BIN)/python -m tests.faults
+
+lock: setup ## Resolve the requirements anew
+	@echo "uv==$$($(BIN)/uv --version | cut -d' ' -f2)" | $(BIN)/uv pip compile --quiet --generate-hashes --universal --no-header -o deploy/locks/uv.txt -
+	@$(BIN)/uv pip compile --quiet --generate-hashes --universal --python-version 3.11 --no-header --extra all --group dev pyproject.toml -o $(LOCK)
+
+clean: ## Stop the embedded servers and delete what was made here
+	@test ! -x $(BIN)/newsflow || $(BIN)/newsflow down --wipe
+	@rm -rf .venv .newsflow .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

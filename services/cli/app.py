@@ -1,0 +1,66 @@
+"""The `newsflow` command: each verb is one file beside this one, and only the verb that is called is loaded."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from importlib import import_module
+
+import typer
+
+VERBS: dict[str, tuple[str, str]] = {
+    "up": ("services.cli.up:up", "Start Kafka, Elasticsearch and the services on this machine, without Docker."),
+    "down": ("services.cli.down:down", "Stop what `up` started."),
+    "demo": ("services.cli.demo:demo", "The main job from nothing to search hits."),
+    "setup": ("services.cli.setup:setup", "Create topics, index templates and the alias."),
+    "produce": ("services.cli.produce:produce", "Send articles to Kafka, each one confirmed."),
+    "worker": ("services.cli.worker:worker", "Run one process of a stage."),
+    "indexer": ("services.cli.worker:indexer", "Run one indexer process."),
+    "process": ("services.cli.process:process", "What the pipeline makes of articles; nothing is sent."),
+    "search": ("services.cli.search:search", "Search the articles."),
+    "status": ("services.cli.status:status", "Lag, counts, dead letters and health."),
+    "dlq": ("services.cli.dlq:app", "Look at dead letters, and publish them again."),
+    "schema": ("services.cli.schema:app", "The contract as JSON Schema and AsyncAPI; check records against it."),
+    "doctor": ("services.cli.doctor:doctor", "What is missing on this machine, and what to do about it."),
+}
+"""Verb -> where it is, and its line of help."""
+
+
+def main() -> None:
+    """Run the verb; exit status 0 done, 1 failed, 2 wrong use."""
+    app = typer.Typer(
+        help="News articles through Kafka: cleaned, without repeats, tagged, searchable in Elasticsearch.",
+        no_args_is_help=True,
+        add_completion=False,
+        pretty_exceptions_show_locals=False,
+    )
+    app.callback()(_options)
+    called = next((word for word in sys.argv[1:] if not word.startswith("-")), "")
+    for verb, (place, line) in VERBS.items():
+        found = _load(verb, place) if verb == called else _not_called
+        if isinstance(found, typer.Typer):
+            app.add_typer(found, name=verb, help=line)
+        else:
+            app.command(verb, help=None if verb == called else line)(found)
+    app()
+
+
+def _options() -> None:
+    """A single verb would else take the place of the whole command."""
+
+
+def _not_called() -> None:
+    """Stands in the list of verbs."""
+
+
+def _load(verb: str, place: str) -> Callable[..., None] | typer.Typer:
+    """The verb's function; a host that has not all libraries has not all verbs."""
+    module, name = place.split(":")
+    try:
+        found: Callable[..., None] | typer.Typer = getattr(import_module(module), name)
+    except ModuleNotFoundError as error:
+        if error.name is None or error.name.split(".")[0] in ("services", "schemas"):
+            raise
+        sys.stderr.write(f"newsflow {verb} needs {error.name}, which is not installed here: see README, Install\n")
+        sys.exit(1)
+    return found

@@ -1,0 +1,189 @@
+"""`newsflow process`: a dry run of the whole pipeline, without Kafka and Elasticsearch."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from datetime import UTC, datetime
+from enum import StrEnum
+from itertools import islice
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from schemas.article import CleanArticle, DedupedArticle, Paragraph, RawArticle, TaggedArticle
+from schemas.identity import article_id
+from services.cleaner.core import clean_article
+from services.deduper.core import drop_repeats
+from services.producer.core import Found, Unusable
+from services.producer.sources.files import read_files, read_lines
+from services.tagger.core import tag_articles
+from services.tagger.settings import TaggerSettings
+from services.tagger.spacy_model import SpacyModel, load_model
+
+ARTICLES_AT_ONCE = 16
+"""Tagged together: the model's own best batch. Output comes in these steps when standard input is slow."""
+
+
+class Only(StrEnum):
+    """The stages that can run alone."""
+
+    CLEANER = "cleaner"
+    DEDUPER = "deduper"
+    TAGGER = "tagger"
+
+
+def process(
+    paths: Annotated[
+        list[str] | None, typer.Argument(metavar="[FILE…|-]", help="As for `produce seeds`; - is JSON lines.")
+    ] = None,
+    only: Annotated[Only | None, typer.Option(help="Run one stage on the text exactly as given.")] = None,
+    publisher: Annotated[str, typer.Option(help="Publisher of .txt and .html files.")] = "local-files",
+    json_: Annotated[bool, typer.Option("--json", help="One JSON object an article.")] = False,
+) -> None:
+    """What the pipeline makes of articles, in the order given; nothing is sent or stored."""
+    if not paths:
+        raise typer.BadParameter("give files or folders, or - for standard input")
+    missing = [path for path in paths if path != "-" and not Path(path).exists()]
+    if missing:
+        raise typer.BadParameter(f"there is no {', '.join(missing)}")
+    found: Iterable[Found | Unusable] = (
+        read_lines(sys.stdin.buffer, "standard input")
+        if paths == ["-"]
+        else read_files([Path(path) for path in paths], publisher, "seeds")
+    )
+    unreadable = False
+    for results in _in_steps(found, _steps(only)):
+        for origin, result in results:
+            if isinstance(result, str):
+                unreadable = unreadable or (not Path(origin).exists() and paths != ["-"] and ":" not in origin)
+            line = _line(result)
+            if json_:
+                sys.stdout.write(json.dumps(line, ensure_ascii=False) + "\n")
+            else:
+                _show(origin, line)
+        sys.stdout.flush()
+
+
+Outcome = TaggedArticle | str
+"""What an article became, or the error for which the pipeline would dead-letter it."""
+
+
+def _steps(only: Only | None) -> Callable[[Sequence[Found]], list[Outcome]]:
+    model: SpacyModel | None = None
+    if only in (None, Only.TAGGER):
+        settings = TaggerSettings(kafka_bootstrap_servers="not needed here")
+        model = load_model(settings.model, settings.model_batch_size)
+
+    def deduped(raw: RawArticle) -> DedupedArticle:
+        if only is None:
+            return drop_repeats(clean_article(raw, datetime.now(UTC)))
+        if only is Only.CLEANER:
+            return DedupedArticle.model_validate(clean_article(raw, datetime.now(UTC)).model_dump())
+        text = raw.body or raw.html or ""
+        if only is Only.TAGGER:
+            return DedupedArticle.model_validate(_as_given(raw, [text]).model_dump())
+        return drop_repeats(_as_given(raw, [part for part in text.split("\n\n") if part.strip()]))
+
+    def run(articles: Sequence[Found]) -> list[Outcome]:
+        before: list[DedupedArticle | str] = []
+        for article in articles:
+            try:
+                before.append(deduped(article.article))
+            except Exception as error:  # noqa: BLE001 - as in the stage, one article's failure is its own
+                before.append(str(error) or type(error).__name__)
+        good = [each for each in before if not isinstance(each, str)]
+        if model is None:
+            tagged = iter([TaggedArticle.model_validate(each.model_dump()) for each in good])
+        else:
+            tagged = iter(tag_articles(good, model.find_spans, model.languages, {"model": model.version}))
+        return [each if isinstance(each, str) else next(tagged) for each in before]
+
+    return run
+
+
+def _as_given(raw: RawArticle, texts: Sequence[str]) -> CleanArticle:
+    """The article with these paragraphs, as they are."""
+    return CleanArticle(
+        id=article_id(raw),
+        revision=raw.revision or 0,
+        received=datetime.now(UTC),
+        publisher=raw.publisher,
+        headline=raw.headline,
+        language=raw.language or "en",
+        language_confidence=0,
+        kept=tuple(Paragraph(index=index, text=text) for index, text in enumerate(texts)),
+    )
+
+
+def _in_steps(
+    found: Iterable[Found | Unusable], run: Callable[[Sequence[Found]], list[Outcome]]
+) -> Iterator[list[tuple[str, Outcome]]]:
+    source = iter(found)
+    while step := list(islice(source, ARTICLES_AT_ONCE)):
+        outcomes = iter(run([each for each in step if isinstance(each, Found)]))
+        yield [(each.origin, next(outcomes) if isinstance(each, Found) else each.error) for each in step]
+
+
+def _line(outcome: Outcome) -> dict[str, Any]:
+    """An article in the shape of `newsflow process --json`."""
+    if isinstance(outcome, str):
+        empty: dict[str, Any] = dict.fromkeys(("id", "publisher", "headline", "language", "body"))
+        lists: dict[str, Any] = {
+            name: [] for name in ("paragraphs", "people", "organisations", "places", "mentions")
+        }
+        return empty | lists | {"story_id": None, "duplicate_of": None, "originality": None, "error": outcome}
+    paragraphs = [
+        {"index": each.index, "text": each.text, "kept": True, "reason": None, "rule": None, "repeats": None}
+        for each in outcome.kept
+    ] + [
+        {
+            "index": each.index,
+            "text": each.text,
+            "kept": False,
+            "reason": each.reason.value,
+            "rule": each.rule,
+            "repeats": each.repeats,
+        }
+        for each in outcome.dropped
+    ]
+    return {
+        "id": outcome.id,
+        "publisher": outcome.publisher,
+        "headline": outcome.headline,
+        "language": outcome.language,
+        "body": outcome.body,
+        "paragraphs": sorted(paragraphs, key=lambda each: int(str(each["index"]))),
+        "people": [each.model_dump(mode="json") for each in outcome.people],
+        "organisations": [each.model_dump(mode="json") for each in outcome.organisations],
+        "places": [each.model_dump(mode="json") for each in outcome.places],
+        "mentions": [each.model_dump(mode="json") for each in outcome.mentions],
+        "flags": list(outcome.flags),
+        "story_id": None,
+        "duplicate_of": None,
+        "originality": None,
+        "error": None,
+    }
+
+
+def _show(origin: str, line: dict[str, Any]) -> None:
+    console = Console()
+    console.print(f"\n[bold]{line['headline'] or origin}[/bold]", highlight=False)
+    if line["error"]:
+        console.print(f"dead letter: {line['error']}", markup=False, highlight=False)
+        return
+    table = Table("", "paragraph", "dropped because")
+    for each in line["paragraphs"]:
+        repeats = "" if each["repeats"] is None else f" of {each['repeats']}"
+        text = each["text"] if len(each["text"]) <= 120 else f"{each['text'][:119]}…"
+        table.add_row(
+            str(each["index"]), text, f"{each['reason'] or ''}{repeats}", style="" if each["kept"] else "dim"
+        )
+    console.print(table)
+    for kind in ("people", "organisations", "places"):
+        names = ", ".join(f"{each['name']} ({each['count']})" for each in line[kind])
+        console.print(f"{kind}: {names}", markup=False, highlight=False)

@@ -1,0 +1,130 @@
+"""`newsflow search`: ask the index."""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated, Any
+
+import typer
+from elasticsearch import ApiError, Elasticsearch, TransportError
+from rich.console import Console
+from rich.table import Table
+
+from schemas.document import INDEX_ALIAS
+from services.cli.addresses import errors, settings_of
+from services.cli.settings import AskSettings
+
+MAX_QUERY_CHARACTERS = 1_000
+"""A longer query is refused: it is no question of a person, and each word costs a look-up in every field."""
+
+FIELDS = (
+    "headline^3",
+    "headline.en^2",
+    "headline.fr^2",
+    "summary",
+    "body",
+    "body.en",
+    "body.fr",
+    "people.name.text^2",
+    "organisations.name.text^2",
+    "places.name.text^2",
+)
+
+FLAGS = "AND|OR|NOT|PHRASE|PRECEDENCE|WHITESPACE|ESCAPE"
+"""Of simple_query_string: words, "phrases", +, |, - and brackets. No prefixes and no fuzziness, which can be
+made to read the whole dictionary of an index."""
+
+
+def search(
+    query: Annotated[str, typer.Argument(help='Words that must all occur; "a phrase", one | other, -not.')],
+    size: Annotated[int, typer.Option(min=1, max=100, help="How many hits, at the most.")] = 10,
+    json_: Annotated[bool, typer.Option("--json", help="One JSON object on standard output.")] = False,
+) -> None:
+    """Search headlines, texts and names; the best hits first."""
+    if len(query) > MAX_QUERY_CHARACTERS:
+        raise typer.BadParameter(f"at most {MAX_QUERY_CHARACTERS} characters")
+    settings = settings_of(AskSettings)
+    key = settings.elasticsearch_api_key
+    try:
+        with Elasticsearch(settings.elasticsearch_url, api_key=key.get_secret_value() if key else None) as client:
+            answer = ask(client, settings.name(INDEX_ALIAS), query, size)
+    except (ApiError, TransportError) as error:
+        errors.print(f"Elasticsearch at {settings.elasticsearch_url} did not answer: {error}", markup=False)
+        raise typer.Exit(1) from None
+    if json_:
+        typer.echo(json.dumps(answer, ensure_ascii=False))
+    else:
+        _show(query, answer)
+
+
+def ask(client: Elasticsearch, alias: str, query: str, size: int) -> dict[str, Any]:
+    """The hits for `query`, in the shape of `newsflow search --json`. Highlights are HTML with `<em>`."""
+    answer = client.search(
+        index=alias,
+        query={
+            "simple_query_string": {
+                "query": query,
+                "fields": list(FIELDS),
+                "default_operator": "and",
+                "flags": FLAGS,
+            }
+        },
+        size=size,
+        track_total_hits=True,
+        source_includes=["headline", "publisher", "published", "url", "language", "*.name"],
+        highlight={
+            "encoder": "html",
+            "fragment_size": 160,
+            "number_of_fragments": 3,
+            "fields": {
+                "headline": {
+                    "number_of_fragments": 0,
+                    "matched_fields": ["headline", "headline.en", "headline.fr"],
+                },
+                "body": {"matched_fields": ["body", "body.en", "body.fr"]},
+            },
+        },
+        timeout="10s",
+    )
+    return {
+        "total": answer["hits"]["total"]["value"],
+        "hits": [_hit(hit) for hit in answer["hits"]["hits"]],
+    }
+
+
+def _hit(hit: dict[str, Any]) -> dict[str, Any]:
+    source = hit["_source"]
+    return {
+        "id": hit["_id"],
+        "score": hit["_score"],
+        "headline": source.get("headline"),
+        "publisher": source["publisher"]["name"],
+        "published": source.get("published"),
+        "url": source.get("url", {}).get("full"),
+        "language": source["language"],
+        "people": [each["name"] for each in source.get("people", [])],
+        "organisations": [each["name"] for each in source.get("organisations", [])],
+        "places": [each["name"] for each in source.get("places", [])],
+        "highlights": [text for texts in hit.get("highlight", {}).values() for text in texts],
+        "story_id": None,
+    }
+
+
+def _show(query: str, answer: dict[str, Any]) -> None:
+    console = Console()
+    console.print(f"{answer['total']} articles for [bold]{query}[/bold]", highlight=False)
+    table = Table(show_lines=True)
+    for column in ("published", "publisher", "article", "people and places"):
+        table.add_column(column, no_wrap=column == "published")
+    for hit in answer["hits"]:
+        text = " … ".join(hit["highlights"]) or hit["headline"] or ""
+        for mark, style in (("<em>", "[bold yellow]"), ("</em>", "[/bold yellow]")):
+            text = text.replace("[", r"\[") if mark == "<em>" else text
+            text = text.replace(mark, style)
+        table.add_row(
+            (hit["published"] or "")[:10],
+            hit["publisher"],
+            f"[bold]{hit['headline'] or '(no headline)'}[/bold]\n{text}",
+            ", ".join([*hit["people"][:4], *hit["places"][:4]]),
+        )
+    console.print(table)

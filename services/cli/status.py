@@ -1,0 +1,111 @@
+"""`newsflow status`: is everything well, how far is each consumer group, what is in the index."""
+
+from __future__ import annotations
+
+import json
+import time
+from typing import Annotated, Any
+
+import requests
+import typer
+from elasticsearch import ApiError, Elasticsearch, TransportError
+from kafka.errors import KafkaError
+from rich.console import Console
+from rich.table import Table
+
+from schemas.document import INDEX_ALIAS
+from services.cli.addresses import errors, settings_of
+from services.cli.kafka_admin import dead_records, lags
+from services.cli.settings import AskSettings
+from services.embedded.run_file import read_run_file
+
+LOOK_SECONDS = 0.5
+"""Between two looks of `--wait-idle`."""
+
+
+def status(
+    wait_idle: Annotated[
+        float | None,
+        typer.Option(metavar="SECONDS", help="Return when every lag is 0; exit status 1 if it never is."),
+    ] = None,
+    json_: Annotated[bool, typer.Option("--json", help="One JSON object on standard output.")] = False,
+) -> None:
+    """Lag, counts, dead letters and health; exit status 1 when something is not well."""
+    settings = settings_of(AskSettings)
+    try:
+        idle = wait_until_idle(settings, wait_idle) if wait_idle is not None else True
+        state = look(settings)
+    except (KafkaError, LookupError, TimeoutError, ApiError, TransportError) as error:
+        errors.print(f"No status: {type(error).__name__}: {error}", markup=False)
+        raise typer.Exit(1) from None
+    if not idle:
+        errors.print(f"Records still wait after {wait_idle:g} s", markup=False)
+    if json_:
+        typer.echo(json.dumps(state, ensure_ascii=False))
+    else:
+        _show(state)
+    if not (state["ok"] and idle):
+        raise typer.Exit(1)
+
+
+def look(settings: AskSettings) -> dict[str, Any]:
+    """The state of the pipeline, in the shape of `newsflow status --json`."""
+    topics = [
+        {"topic": each.topic, "group": each.group, "lag": each.lag, "end_offset": each.end_offset}
+        for each in lags(settings)
+    ]
+    key = settings.elasticsearch_api_key
+    alias = settings.name(INDEX_ALIAS)
+    with Elasticsearch(settings.elasticsearch_url, api_key=key.get_secret_value() if key else None) as client:
+        client.indices.refresh(index=alias)
+        indexed = client.count(index=alias)["count"]
+    services = _services()
+    return {
+        "ok": all(service["ok"] for service in services),
+        "topics": topics,
+        "indexed": indexed,
+        "dead_letters": sum(1 for _ in dead_records(settings)),
+        "services": services,
+    }
+
+
+def _services() -> list[dict[str, Any]]:
+    """The health of the services that the embedded stack runs; elsewhere its operator watches /healthz."""
+    run = read_run_file()
+    found = []
+    for service in run.services if run else ():
+        try:
+            answer = requests.get(f"{service.health}/healthz", timeout=5).json()
+            found.append({"name": service.name, "ok": answer["ok"], "reason": answer["reason"]})
+        except (requests.RequestException, ValueError) as error:
+            found.append({"name": service.name, "ok": False, "reason": f"no answer: {type(error).__name__}"})
+    return found
+
+
+def wait_until_idle(settings: AskSettings, seconds: float) -> bool:
+    """Whether every lag was 0 within `seconds`, seen twice in a row, since a record is between two topics."""
+    end = time.monotonic() + seconds
+    quiet = 0
+    while True:
+        try:
+            quiet = quiet + 1 if all(each.lag == 0 for each in lags(settings)) else 0
+        except KafkaError:
+            quiet = 0  # a broker that is just restarting
+        if quiet == 2:
+            return True
+        if time.monotonic() > end:
+            return False
+        time.sleep(LOOK_SECONDS)
+
+
+def _show(state: dict[str, Any]) -> None:
+    console = Console()
+    table = Table("topic", "consumer group", "lag", "records")
+    for topic in state["topics"]:
+        table.add_row(topic["topic"], topic["group"], str(topic["lag"]), str(topic["end_offset"]))
+    console.print(table)
+    console.print(
+        f"{state['indexed']} articles in the index, {state['dead_letters']} dead letters", highlight=False
+    )
+    for service in state["services"]:
+        console.print(f"{service['name']}: {'well' if service['ok'] else service['reason']}", highlight=False)
