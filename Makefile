@@ -3,6 +3,8 @@
 PYTHON ?= python3
 BIN := .venv/bin
 LOCK := deploy/locks/development.txt
+# numpy's OpenBLAS counts its threads once; two per process fight over two cores (half the speed, measured).
+export OPENBLAS_NUM_THREADS := 1
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo demo-picture test lint unit contract live quality bench faults lock clean

@@ -126,23 +126,21 @@ def _run(console: Console, run: RunFile) -> None:
 def _table(documents: list[dict[str, Any]], names: bool) -> Table:
     table = Table(title="What became of the articles", title_style="bold")
     table.add_column("article", ratio=3, no_wrap=True)
-    for heading in ("in", "kept"):
-        table.add_column(heading, justify="right", no_wrap=True)
-    table.add_column("dropped", no_wrap=True)
+    table.add_column("in", justify="right", min_width=2)
+    table.add_column("kept", justify="right", min_width=4)
+    table.add_column("dropped", min_width=17)
     for heading in ("people", "organisations", "places"):
         table.add_column(heading, ratio=2 if names else None, no_wrap=True)
     for document in documents:
         paragraphs = document["pipeline"]["paragraphs"]
         dropped = [(paragraphs["dropped_by"][reason.value], reason.value.replace("_", " ")) for reason in Reason]
         entities = [document[kind] for kind in ("people", "organisations", "places")]
+        shown = [", ".join(each["name"] for each in found) if names else str(len(found)) for found in entities]
         table.add_row(
             escape(document.get("headline") or document["body"].split("\n")[0]),
             str(paragraphs["total"]),
             str(paragraphs["kept"]),
             "\n".join(f"{count} {reason}" for count, reason in dropped if count),
-            *(
-                escape(", ".join(each["name"] for each in found)) if names else str(len(found))
-                for found in entities
-            ),
+            *(escape(text) for text in shown),
         )
     return table

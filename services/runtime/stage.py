@@ -27,11 +27,13 @@ import multiprocessing
 import os
 import signal
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import TimeoutError as PoolTimeout
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any, Generic, NoReturn, TypeVar
 
 import aiokafka.codec
@@ -244,6 +246,8 @@ class StageWorker:
             topic_allow_declare=False,
             web_enabled=False,  # Rule 8: it would listen on every interface
             store="memory://",
+            # Faust makes this folder even where there are no tables; by default in the current one.
+            datadir=str(Path(tempfile.gettempdir()) / f"newsflow-{self.group}"),
         )
 
     def run(self) -> NoReturn:

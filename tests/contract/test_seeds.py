@@ -142,6 +142,14 @@ def test_the_expectation_is_of_this_seed_and_agrees_with_itself(seed: str) -> No
 
 
 @each_seed
+def test_what_must_be_gone_stands_in_the_seed(seed: str) -> None:
+    articles = [one.article for one in read_files([SEEDS / seed], "local-files", "seeds") if isinstance(one, Found)]
+    for article, expected in zip(articles, expectations(seed), strict=True):
+        given = article.body or article.html or ""
+        assert [text for text in expected.body_excludes if text not in given] == []
+
+
+@each_seed
 def test_paragraphs_are_kept_and_dropped(pairs: Pairs) -> None:
     for article, expected in pairs:
         dropped = [(each.index, each.reason, each.repeats) for each in article.dropped]

@@ -57,7 +57,7 @@ NO_ANSWER = Reply(0, b"")
 
 
 class FaultProxy:
-    """Forwards to `target`. `fault` may answer in its place: return a `Reply`, or None to let the request through."""
+    """Forwards to `target`, unless `fault` answers in its place: a `Reply`, or None to let the request through."""
 
     def __init__(self, target: str, port: int = 0) -> None:
         self._target = urlsplit(target)
@@ -86,7 +86,7 @@ class FaultProxy:
                 if self.command != "HEAD":
                     self.wfile.write(reply.body)
 
-            do_GET = do_PUT = do_POST = do_HEAD = do_DELETE = handle_any
+            do_GET = do_PUT = do_POST = do_HEAD = do_DELETE = handle_any  # noqa: N815
 
             def log_message(self, format: str, *args: Any) -> None:  # noqa: A002
                 pass

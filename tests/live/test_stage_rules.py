@@ -47,7 +47,8 @@ def results(pipeline: Pipeline) -> dict[str, str]:
 
 
 def run_to_end(pipeline: Pipeline, seconds: float = 60, **environment: str) -> None:
-    pipeline.start("cleaner", module=FAULTY, **environment)
+    pipeline.environment |= environment
+    pipeline.start("cleaner", module=FAULTY)
     pipeline.wait_idle(seconds, ["cleaner"])
 
 

@@ -105,7 +105,7 @@ def test_names_of_news_are_found(name: str, model: SpacyModel) -> None:
     loose = micro_f1(
         {normalised(one, texts[one.text]) for one in expected}, {normalised(one, texts[one.text]) for one in found}
     )
-    print(f"{name}: micro F1 strict {strict:.4f}, normalised {loose:.4f}")  # noqa: T201 - shown with -s
+    print(f"{name}: micro F1 strict {strict:.4f}, normalised {loose:.4f}")
     strict_bound, loose_bound = LOWER_BOUNDS[name]
     assert strict >= strict_bound
     assert loose >= loose_bound

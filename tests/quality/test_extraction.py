@@ -106,7 +106,7 @@ def test_finds_the_article_in_web_pages() -> None:
     with tarfile.open(opened("extract/pages.tar.gz")) as archive:
         found = [(page, kept_text(page.html)) for page in pages(archive)]
     result = score(found)
-    print(f"{len(found)} pages: precision {result.precision:.4f}, recall {result.recall:.4f}, F1 {result.f1:.4f}")  # noqa: T201
+    print(f"{len(found)} pages: precision {result.precision:.4f}, recall {result.recall:.4f}, F1 {result.f1:.4f}")
 
     assert len(found) == 300
     assert result.precision >= LOWER_BOUNDS["precision"]

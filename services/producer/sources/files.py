@@ -28,6 +28,8 @@ def read_files(paths: Iterable[Path], publisher: str, producer: str) -> Iterator
             for file in sorted(path.rglob("*")):
                 if file.is_file() and file.suffix in ENDINGS and not file.name.endswith(EXPECTATION):
                     yield from _read_file(file, file.relative_to(path).as_posix(), publisher, producer)
+        elif path.name.endswith(EXPECTATION):
+            continue  # a shell's `seeds/*.json` names these too
         elif not path.is_file():
             yield Unusable(str(path), "there is no such file or folder")
         elif path.suffix not in ENDINGS:

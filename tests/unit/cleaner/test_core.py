@@ -72,6 +72,7 @@ def test_the_revision_is_the_producers_or_the_milliseconds_of_arrival() -> None:
     assert clean_article(raw(revision=7), RECEIVED).revision == 7
     assert clean_article(raw(revision=0), RECEIVED).revision == 0
     assert clean_article(raw(), RECEIVED).revision == 1_769_860_800_123
+    assert clean_article(raw(), RECEIVED.replace(tzinfo=None)).revision == 1_769_860_800_123
     assert clean_article(raw(), RECEIVED.astimezone(timezone(timedelta(hours=9)))).revision == 1_769_860_800_123
 
 

@@ -72,6 +72,16 @@ def test_loses_nothing_of_a_fragment(html: str, paragraphs: list[str]) -> None:
     assert list(read_page(html).paragraphs) == paragraphs
 
 
+def test_loses_nothing_of_a_long_fragment() -> None:
+    caption, aside = "The bridge that the ministers crossed.", "Background: the talks began in March."
+    html = (
+        f"<p>{TALK}</p><figure><figcaption>{caption}</figcaption></figure><p>{DOUBT}</p>"
+        f"<aside>{aside}</aside><p>{QUOTE}</p><footer>Ada Lee</footer>"
+    )
+
+    assert read_page(html).paragraphs == (TALK, caption, DOUBT, aside, QUOTE, "Ada Lee")
+
+
 def test_keeps_the_paragraphs_of_a_page_with_little_text() -> None:
     assert read_page("<html><body><h1>Fire</h1><p>Nobody was hurt.</p></body></html>").paragraphs == (
         "Fire",
@@ -79,15 +89,18 @@ def test_keeps_the_paragraphs_of_a_page_with_little_text() -> None:
     )
 
 
-def test_takes_the_text_that_a_page_states_where_its_layout_hides_it() -> None:
-    body = f"{TALK}\\n\\n{DOUBT}\\n\\n{QUOTE}"
-    head = f'<script type="application/ld+json">{{"@type": "NewsArticle", "articleBody": "{body}"}}</script>'
+@pytest.mark.parametrize(
+    "body",
+    [
+        "<div><p>Please switch on JavaScript.</p></div>",
+        f"<article><div><p>The ministers in Vienna.<br>{' ' * 300}Photo: AP<br></p></div></article>",
+    ],
+)
+def test_takes_the_text_that_a_page_states_where_its_layout_hides_it(body: str) -> None:
+    text = "\\n\\n".join((TALK, DOUBT, QUOTE))
+    head = f'<script type="application/ld+json">{{"@type": "NewsArticle", "articleBody": "{text}"}}</script>'
 
-    assert read_page(page("<div><p>Please switch on JavaScript.</p></div>", head)).paragraphs == (
-        TALK,
-        DOUBT,
-        QUOTE,
-    )
+    assert read_page(page(body, head)).paragraphs == (TALK, DOUBT, QUOTE)
 
 
 def test_line_breaks_separate_the_paragraphs_of_a_page_without_paragraph_elements() -> None:

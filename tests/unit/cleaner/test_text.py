@@ -27,6 +27,7 @@ TEXTS = st.lists(BROKEN | st.text(max_size=5), max_size=30).map("".join)
         pytest.param("Marks &amp; Spencer &ndash; caf&eacute;", "Marks & Spencer – café", id="entities"),
         pytest.param("&amp;amp;quot;Yes&amp;quot;", '"Yes"', id="entities-twice-escaped"),
         pytest.param("&Atilde;&copy;t&Atilde;&copy;", "été", id="entities-that-spell-mojibake"),
+        pytest.param("&am&#112;;lt; b", "< b", id="entities-that-spell-entities"),
         pytest.param("cafe\u0301", "café", id="nfc"),
         pytest.param("Po\xadli\xadtik", "Politik", id="soft-hyphens"),
         pytest.param("\ufeffThe\u200b start\u2060", "The start", id="zero-width"),
@@ -63,13 +64,13 @@ def test_a_deep_nest_of_entities_takes_no_pass_for_each_level() -> None:
     assert repair("&" + "amp;" * 200_000 + "lt;") == "<"
 
 
-@settings(max_examples=100)
+@settings(max_examples=100, deadline=None)
 @given(TEXTS)
 def test_repair_is_idempotent(text: str) -> None:
     assert repair(repair(text)) == repair(text)
 
 
-@settings(max_examples=100)
+@settings(max_examples=100, deadline=None)
 @given(TEXTS)
 def test_splitting_is_idempotent_and_gives_no_empty_paragraph(text: str) -> None:
     paragraphs = list(split_paragraphs(text))
@@ -84,7 +85,7 @@ def test_splitting_is_idempotent_and_gives_no_empty_paragraph(text: str) -> None
         pytest.param("One.\nTwo.\nthree.", ["One.", "Two.", "three."], id="lines"),
         pytest.param("One.\r\nTwo.\rThree.", ["One.", "Two.", "Three."], id="any-line-end"),
         pytest.param("One.\n\nTwo.\n \nThree.", ["One.", "Two.", "Three."], id="blank-lines"),
-        pytest.param("One.\n\u200b\nTwo.", ["One.", "Two."], id="a-line-nobody-sees-is-blank"),
+        pytest.param("One goes\non.\n\u200b\nTwo.", ["One goes on.", "Two."], id="a-line-nobody-sees-is-blank"),
         pytest.param("One.\n&nbsp;\nTwo.", ["One.", "Two."], id="an-escaped-blank-line"),
         pytest.param("One.\u2029Two\u2028goes on.", ["One.", "Two goes on."], id="unicode-separators"),
         pytest.param("It broke\n\nTwo.\x85 Three", ["It broke", "Two.… Three"], id="next-line-is-an-ellipsis"),

