@@ -12,11 +12,20 @@ from services.deduper.settings import DeduperSettings
 from services.runtime.stage import Received, Stage, Step, run_stage
 
 
-def load_step(_: DeduperSettings) -> Step:
+def load_step(settings: DeduperSettings) -> Step:
     """The deduper's step."""
 
     def drop(records: Sequence[Received[CleanArticle]]) -> list[DedupedArticle]:
-        return [drop_repeats(record.article) for record in records]
+        return [
+            drop_repeats(
+                record.article,
+                shingle_words=settings.shingle_words,
+                threshold=settings.threshold,
+                min_words=settings.min_words,
+                near_words=settings.near_words,
+            )
+            for record in records
+        ]
 
     return drop
 

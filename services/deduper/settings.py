@@ -2,12 +2,24 @@
 
 from __future__ import annotations
 
+from pydantic import Field
 from pydantic_settings import SettingsConfigDict
 
 from services.runtime.settings import StageSettings
 
 
 class DeduperSettings(StageSettings):
-    """How the deduper shares out its work."""
+    """How the deduper compares and shares out its work; services/deduper/core.py says where the numbers are from."""
 
     model_config = SettingsConfigDict(env_prefix="DEDUPER_")
+
+    shingle_words: int = Field(default=2, ge=1, description="Words in a shingle.")
+    threshold: float = Field(
+        default=0.5, gt=0, le=1, description="Jaccard similarity from which two paragraphs are near-duplicates."
+    )
+    min_words: int = Field(default=6, ge=1, description="A paragraph with fewer words always stays.")
+    near_words: int = Field(
+        default=12,
+        ge=1,
+        description="The same for near-duplicates: in a short one another word is another statement.",
+    )

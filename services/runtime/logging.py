@@ -66,6 +66,8 @@ def set_up_logging(level: str, log_format: str, service: str) -> None:
     root.setLevel(level)
     logging.getLogger("elastic_transport").setLevel(logging.WARNING)
     logging.getLogger("kafka").setLevel(logging.WARNING)
+    # It warns of each page without a text, which is a dead letter already.
+    logging.getLogger("trafilatura").setLevel(logging.ERROR)
     structlog.configure(
         processors=[*before, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
         logger_factory=structlog.stdlib.LoggerFactory(),

@@ -163,8 +163,9 @@ def _result(article: Any) -> Verdict:
 
 
 def _failed(error: Exception) -> Failure:
-    reason = getattr(error, "reason", "failed")
-    if reason != "failed":
+    # An error of a step that has a reason of its own is a verdict on the article, not a bug.
+    reason: str | None = getattr(error, "dead_letter", None)
+    if reason is not None:
         return Failure(reason, str(error))
     place = error.__traceback__
     while place is not None and place.tb_next is not None:
