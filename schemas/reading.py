@@ -40,7 +40,7 @@ def read_record(topic: Topic, value: bytes | None) -> Any:
     try:
         record = topic.record.model_validate_json(value)
     except ValidationError as error:
-        raise _refused(error) from None
+        raise refusal(error) from None
     if topic == ARTICLES_RAW:
         # pydantic keeps the last of two equal keys; which of them the producer meant, nobody can tell.
         json.loads(value, object_pairs_hook=_no_key_twice)
@@ -52,7 +52,8 @@ def write_record(record: BaseModel) -> bytes:
     return record.model_dump_json(exclude_defaults=True).encode()
 
 
-def _refused(error: ValidationError) -> Refused:
+def refusal(error: ValidationError) -> Refused:
+    """What is wrong with a record, each problem with its field."""
     problems = error.errors(include_url=False, include_context=False, include_input=False)
     if problems[0]["type"] == "json_invalid":
         return Refused("invalid_json", problems[0]["msg"])

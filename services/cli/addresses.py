@@ -37,4 +37,4 @@ def settings_of(settings: type[AnySettings]) -> AnySettings:
         return load_settings(settings)
     found = {"kafka_bootstrap_servers": run.kafka, "elasticsearch_url": run.elasticsearch}
     given: dict[str, Any] = {name: value for name, value in found.items() if name in missing}
-    return settings(**given)
+    return load_settings(settings, **given)

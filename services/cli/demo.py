@@ -12,15 +12,16 @@ from typing import Annotated, Any
 import typer
 from elasticsearch import Elasticsearch
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
 from schemas.article import Reason
 from schemas.document import INDEX_ALIAS
 from services.cli.kafka_admin import dead_records
-from services.cli.search import ask
+from services.cli.search import ask, marked
 from services.cli.settings import AskSettings
 from services.cli.status import wait_until_idle
+from services.cli.terminal import shown
 from services.cli.up import FAILURES
 from services.embedded.run_file import RunFile, read_run_file
 from services.embedded.settings import EmbeddedSettings
@@ -115,10 +116,9 @@ def _run(console: Console, run: RunFile) -> None:
     )
     console.print(f"newsflow search [bold]{QUERY!r}[/bold]: {answer['total']} hits")
     for hit in answer["hits"]:
-        console.print(f"  [bold]{escape(hit['headline'] or '(no headline)')}[/bold] · {hit['publisher']}")
+        console.print(shown(f"  {hit['headline'] or '(no headline)'} · {hit['publisher']}"), style="bold")
         for text in hit["highlights"]:
-            marked = escape(text).replace("<em>", "[bold yellow]").replace("</em>", "[/bold yellow]")
-            console.print(f"    … {marked} …")
+            console.print(Text("    … ").append_text(marked(text)).append(" …"))
     if not answer["hits"]:
         raise typer.Exit(1)
 
@@ -135,12 +135,12 @@ def _table(documents: list[dict[str, Any]], names: bool) -> Table:
         paragraphs = document["pipeline"]["paragraphs"]
         dropped = [(paragraphs["dropped_by"][reason.value], reason.value.replace("_", " ")) for reason in Reason]
         entities = [document[kind] for kind in ("people", "organisations", "places")]
-        shown = [", ".join(each["name"] for each in found) if names else str(len(found)) for found in entities]
+        names_of = [", ".join(each["name"] for each in found) if names else str(len(found)) for found in entities]
         table.add_row(
-            escape(document.get("headline") or document["body"].split("\n")[0]),
+            shown(document.get("headline") or document["body"].split("\n")[0]),
             str(paragraphs["total"]),
             str(paragraphs["kept"]),
             "\n".join(f"{count} {reason}" for count, reason in dropped if count),
-            *(escape(text) for text in shown),
+            *(shown(text) for text in names_of),
         )
     return table

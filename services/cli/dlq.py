@@ -15,6 +15,7 @@ from schemas.dead_letter import PREFIX, REPLAYED
 from schemas.topics import ARTICLES_DLQ, MAX_INNER_BYTES
 from services.cli.addresses import errors, settings_of
 from services.cli.kafka_admin import DeadRecord, dead_records
+from services.cli.terminal import shown
 from services.runtime.settings import ServiceSettings
 
 app = typer.Typer(help="Look at dead letters, and publish them again.", no_args_is_help=True)
@@ -30,11 +31,15 @@ def list_(json_: JsonOption = False) -> None:
         for record in records:
             typer.echo(record.letter.model_dump_json())
         return
-    table = Table("id", "stage", "reason", "error", "time", "attempt")
+    table = Table()
+    for heading in ("id", "stage", "reason", "error", "time", "attempt"):
+        # An id that was cut short could not be copied.
+        table.add_column(heading, overflow="fold", min_width=20 if heading == "id" else None)
     for record in records:
         letter = record.letter
         time = letter.time.isoformat(timespec="seconds")
-        table.add_row(letter.id, letter.stage, letter.reason, letter.error, time, str(letter.attempt))
+        row = (letter.id, letter.stage, letter.reason, letter.error, time, letter.attempt)
+        table.add_row(*(shown(each) for each in row))
     Console().print(table)
 
 
@@ -50,9 +55,9 @@ def show(
         return
     console = Console()
     for name, value in record.letter:
-        console.print(f"{name}: {value}", markup=False, highlight=False)
+        console.print(shown(f"{name}: {value}"), highlight=False)
     text = "null" if record.value is None else record.value.decode("utf-8", "backslashreplace")
-    console.print(f"\n{text}", markup=False, highlight=False)
+    console.print(shown(f"\n{text}"), highlight=False)
 
 
 @app.command()

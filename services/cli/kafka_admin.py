@@ -95,7 +95,7 @@ def _take(found: dict[str, DeadRecord], record: Any) -> None:
     headers = [(name, value or b"") for name, value in record.headers]
     given = dict(headers)
     if REPLAYED in given:
-        found.pop(given[REPLAYED].decode(), None)
+        found.pop(given[REPLAYED].decode("utf-8", "replace"), None)
         return
     try:
         letter = read_dead_letter(headers)

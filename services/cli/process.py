@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import UTC, datetime
@@ -18,6 +19,8 @@ from rich.table import Table
 from schemas.article import CleanArticle, DedupedArticle, Paragraph, RawArticle, TaggedArticle
 from schemas.identity import article_id
 from services.cleaner.core import clean_article
+from services.cli.produce import check_publisher
+from services.cli.terminal import shown
 from services.deduper.core import drop_repeats
 from services.producer.core import Found, Unusable
 from services.producer.sources.files import read_files, read_lines
@@ -48,6 +51,7 @@ def process(
     """What the pipeline makes of articles, in the order given; nothing is sent or stored."""
     if not paths:
         raise typer.BadParameter("give files or folders, or - for standard input")
+    check_publisher(publisher)
     missing = [path for path in paths if path != "-" and not Path(path).exists()]
     if missing:
         raise typer.BadParameter(f"there is no {', '.join(missing)}")
@@ -87,7 +91,9 @@ def _steps(only: Only | None) -> Callable[[Sequence[Found]], list[Outcome]]:
         text = raw.body or raw.html or ""
         if only is Only.TAGGER:
             return DedupedArticle.model_validate(_as_given(raw, [text]).model_dump())
-        return drop_repeats(_as_given(raw, [part for part in text.split("\n\n") if part.strip()]))
+        blank_lines = re.search(r"\n[^\S\n]*\n", text)
+        parts = re.split(r"\n(?:[^\S\n]*\n)+" if blank_lines else r"\n", text)
+        return drop_repeats(_as_given(raw, [part for part in parts if part.strip()]))
 
     def run(articles: Sequence[Found]) -> list[Outcome]:
         before: list[DedupedArticle | str] = []
@@ -97,13 +103,22 @@ def _steps(only: Only | None) -> Callable[[Sequence[Found]], list[Outcome]]:
             except Exception as error:  # noqa: BLE001 - as in the stage, one article's failure is its own
                 before.append(str(error) or type(error).__name__)
         good = [each for each in before if not isinstance(each, str)]
-        if model is None:
-            tagged = iter([TaggedArticle.model_validate(each.model_dump()) for each in good])
-        else:
-            tagged = iter(tag_articles(good, model.find_spans, model.languages, {"model": model.version}))
+        tagged = iter(_tag(model, good))
         return [each if isinstance(each, str) else next(tagged) for each in before]
 
     return run
+
+
+def _tag(model: SpacyModel | None, articles: Sequence[DedupedArticle]) -> list[Outcome]:
+    """The articles with their entities; as in the stage, what fails together is tried one by one."""
+    if model is None:
+        return [TaggedArticle.model_validate(each.model_dump()) for each in articles]
+    try:
+        return list(tag_articles(articles, model.find_spans, model.languages, {"model": model.version}))
+    except Exception as error:  # noqa: BLE001 - one article's failure is its own
+        if len(articles) == 1:
+            return [str(error) or type(error).__name__]
+        return [outcome for each in articles for outcome in _tag(model, [each])]
 
 
 def _as_given(raw: RawArticle, texts: Sequence[str]) -> CleanArticle:
@@ -172,18 +187,18 @@ def _line(outcome: Outcome) -> dict[str, Any]:
 
 def _show(origin: str, line: dict[str, Any]) -> None:
     console = Console()
-    console.print(f"\n[bold]{line['headline'] or origin}[/bold]", highlight=False)
+    console.print(shown(f"\n{line['headline'] or origin}"), style="bold", highlight=False)
     if line["error"]:
-        console.print(f"dead letter: {line['error']}", markup=False, highlight=False)
+        console.print(shown(f"dead letter: {line['error']}"), highlight=False)
         return
     table = Table("", "paragraph", "dropped because")
     for each in line["paragraphs"]:
         repeats = "" if each["repeats"] is None else f" of {each['repeats']}"
         text = each["text"] if len(each["text"]) <= 120 else f"{each['text'][:119]}…"
         table.add_row(
-            str(each["index"]), text, f"{each['reason'] or ''}{repeats}", style="" if each["kept"] else "dim"
+            str(each["index"]), shown(text), f"{each['reason'] or ''}{repeats}", style="" if each["kept"] else "dim"
         )
     console.print(table)
     for kind in ("people", "organisations", "places"):
         names = ", ".join(f"{each['name']} ({each['count']})" for each in line[kind])
-        console.print(f"{kind}: {names}", markup=False, highlight=False)
+        console.print(shown(f"{kind}: {names}"), highlight=False)

@@ -11,8 +11,10 @@ from typing import Annotated
 
 import typer
 from kafka.errors import KafkaError
+from pydantic import TypeAdapter, ValidationError
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+from schemas.article import Name
 from services.cli.addresses import errors, settings_of
 from services.producer.app import Report, publish
 from services.producer.core import Found, Unusable
@@ -34,6 +36,7 @@ def produce(
     json_: Annotated[bool, typer.Option("--json", help="One JSON object on standard output.")] = False,
 ) -> None:
     """Send articles to the pipeline; exit status 1 and a list when Kafka has not confirmed every one."""
+    check_publisher(publisher)
     total: int | None = None
     articles: Iterable[Found | Unusable]
     if source == "-":
@@ -69,3 +72,11 @@ def produce(
         errors.print(f"not sent: {each['origin']}: {each['error']}", markup=False, highlight=False)
     if failed:
         raise typer.Exit(1)
+
+
+def check_publisher(publisher: str) -> None:
+    """Exit status 2 when the option's value is no name that the contract takes."""
+    try:
+        TypeAdapter(Name).validate_python(publisher)
+    except ValidationError as error:
+        raise typer.BadParameter(f"publisher: {error.errors()[0]['msg']}") from None

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import json
+import re
+from html import unescape
 from typing import Annotated, Any
 
 import typer
 from elasticsearch import ApiError, Elasticsearch, TransportError
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from schemas.document import INDEX_ALIAS
 from services.cli.addresses import errors, settings_of
 from services.cli.settings import AskSettings
+from services.cli.terminal import shown
 
 MAX_QUERY_CHARACTERS = 1_000
 """A longer query is refused: it is no question of a person, and each word costs a look-up in every field."""
@@ -112,19 +116,25 @@ def _hit(hit: dict[str, Any]) -> dict[str, Any]:
 
 def _show(query: str, answer: dict[str, Any]) -> None:
     console = Console()
-    console.print(f"{answer['total']} articles for [bold]{query}[/bold]", highlight=False)
+    console.print(shown(f"{answer['total']} articles for {query}"))
     table = Table(show_lines=True)
     for column in ("published", "publisher", "article", "people and places"):
         table.add_column(column, no_wrap=column == "published")
     for hit in answer["hits"]:
-        text = " … ".join(hit["highlights"]) or hit["headline"] or ""
-        for mark, style in (("<em>", "[bold yellow]"), ("</em>", "[/bold yellow]")):
-            text = text.replace("[", r"\[") if mark == "<em>" else text
-            text = text.replace(mark, style)
-        table.add_row(
-            (hit["published"] or "")[:10],
-            hit["publisher"],
-            f"[bold]{hit['headline'] or '(no headline)'}[/bold]\n{text}",
-            ", ".join([*hit["people"][:4], *hit["places"][:4]]),
-        )
+        article = Text(shown(hit["headline"] or "(no headline)").plain, style="bold")
+        article.append("\n")
+        highlights = [marked(highlight) for highlight in hit["highlights"]]
+        article.append_text(Text(" … ", style="not bold").join(highlights))
+        names = ", ".join([*hit["people"][:4], *hit["places"][:4]])
+        table.add_row((hit["published"] or "")[:10], shown(hit["publisher"]), article, shown(names))
     console.print(table)
+
+
+def marked(highlight: str) -> Text:
+    """A highlight, which is HTML, for people: the words that were found stand out."""
+    text = Text(style="not bold")
+    for part in re.split(r"(<em>.*?</em>)", highlight, flags=re.DOTALL):
+        found = part.startswith("<em>")
+        plain = unescape(part.removeprefix("<em>").removesuffix("</em>") if found else part)
+        text.append(shown(plain).plain, style="bold yellow" if found else None)
+    return text

@@ -93,7 +93,7 @@ def wait_until_idle(settings: AskSettings, seconds: float) -> bool:
             quiet = 0  # a broker that is just restarting
         if quiet == 2:
             return True
-        if time.monotonic() > end:
+        if time.monotonic() > end and not quiet:
             return False
         time.sleep(LOOK_SECONDS)
 

@@ -9,7 +9,7 @@ from services.runtime.settings import StageSettings
 
 
 class DeduperSettings(StageSettings):
-    """How the deduper compares and shares out its work; services/deduper/core.py says where the numbers are from."""
+    """How the deduper compares and shares out its work; its core.py says where the numbers are from."""
 
     model_config = SettingsConfigDict(env_prefix="DEDUPER_")
 

@@ -37,6 +37,7 @@ from services.indexer.index import DocumentIndex, Forbidden, Outcome, TooLarge, 
 from services.indexer.settings import IndexerSettings
 from services.runtime.health import Health, serve_health
 from services.runtime.logging import set_up_logging
+from services.runtime.metrics import DEAD_LETTERS, RECORDS
 from services.runtime.settings import load_settings
 from services.runtime.watchdog import Watchdog
 
@@ -50,9 +51,7 @@ EXIT_FORBIDDEN = 77
 EXIT_UNDELIVERABLE = 70
 """Exit status when Kafka takes no dead letter (EX_SOFTWARE of sysexits.h)."""
 
-RECORDS = Counter("newsflow_records", "Records taken from the source topic", ["stage"])
 DOCUMENTS = Counter("newsflow_documents", "Documents by verdict", ["verdict"])
-DEAD_LETTERS = Counter("newsflow_dead_letters", "Records delivered to the dead letter queue", ["stage", "reason"])
 
 
 @dataclass(frozen=True)
@@ -126,17 +125,29 @@ class Indexer:
         self.watchdog.start()
         self.health.green("start")
         while not self.stopping:
-            records = [
-                record
-                for polled in self.consumer.poll(timeout_ms=500, max_records=self.settings.bulk_records).values()
-                for record in polled
-            ]
+            records = self._fetch()
             if records:
-                self.partitions.gone.clear()
                 self.watchdog.batch_begins()
                 self._settle(records)
         self.consumer.close(autocommit=False)
         self.producer.close()
+
+    def _fetch(self) -> list[Any]:
+        """Records for one bulk: none after half a second without any, else as many as come while it fills."""
+        self.partitions.gone.clear()
+        records: list[Any] = []
+        end: float | None = None
+        while not self.stopping and len(records) < self.settings.bulk_records:
+            left = 0.5 if end is None else end - time.monotonic()
+            if left <= 0:
+                break
+            missing = self.settings.bulk_records - len(records)
+            polled = self.consumer.poll(timeout_ms=int(left * 1000), max_records=missing)
+            records += [record for found in polled.values() for record in found]
+            if not records:
+                break
+            end = end or time.monotonic() + self.settings.bulk_wait_seconds
+        return records
 
     def leave(self, status: int, why: str) -> NoReturn:
         """Stop at once; nothing in hand is committed."""
@@ -150,16 +161,18 @@ class Indexer:
         pending = [item for record in records if (item := self._prepare(record))]
         tries = 0
         while pending and not self.stopping:
-            try:
-                left = [item for request in self._requests(pending) for item in self._write(request)]
-                reason = "Elasticsearch is busy or blocked"
-            except Unavailable as error:
-                left, reason = pending, f"Elasticsearch does not take documents: {error}"
+            left: list[Pending] = []
+            reason = ""
+            for request in self._requests(pending):
+                # After a request without an answer the others would only wait in vain, one after the other.
+                if not reason:
+                    request, reason = self._write(request)  # noqa: PLW2901 - what is left of it
+                left += request
             progress = len(left) < len(pending)
             pending = left
             if pending:
                 tries = 0 if progress else tries + 1
-                self.health.red("elasticsearch", reason)
+                self.health.red("elasticsearch", reason or "Elasticsearch is busy or blocked")
                 self._wait(min(self.settings.backoff_max_seconds, 0.2 * 2 ** min(tries, 16)))
                 pending = [item for item in pending if _place(item.record) not in self.partitions.gone]
         gone = self.partitions.gone & self.consumer.assignment()
@@ -198,16 +211,20 @@ class Indexer:
             size += len(item.write.source)
         yield request
 
-    def _write(self, request: list[Pending]) -> list[Pending]:
-        """Write one request; returns those to be tried again. Raises `Unavailable`."""
+    def _write(self, request: list[Pending]) -> tuple[list[Pending], str]:
+        """Write one request; returns those to be tried again, and why if the index as a whole takes nothing."""
         try:
             outcomes = self.index.write([item.write for item in request])
+        except Unavailable as error:
+            return request, f"Elasticsearch does not take documents: {error}"
         except TooLarge as error:
             if len(request) == 1:
                 outcomes = [Outcome(Verdict.REFUSED, str(error))]
             else:
                 half = len(request) // 2
-                return self._write(request[:half]) + self._write(request[half:])
+                left, reason = self._write(request[:half])
+                right, other = self._write(request[half:]) if not reason else (request[half:], reason)
+                return left + right, other
         except Forbidden as error:
             self.leave(
                 EXIT_FORBIDDEN, f"Elasticsearch refuses us: {error}; check ELASTICSEARCH_API_KEY and its role"
@@ -221,7 +238,7 @@ class Indexer:
                 self._dead_letter(item.record, "refused_by_index", outcome.error)
             DOCUMENTS.labels(outcome.verdict.value).inc()
             self.watchdog.record_done()
-        return again
+        return again, ""
 
     def _wait(self, seconds: float) -> None:
         """Wait with every partition paused and the group membership kept."""

@@ -22,6 +22,12 @@ class IndexerSettings(ServiceSettings):
         description="Bytes in one bulk request, at the most; Elasticsearch's own limit is 100 MB, and beyond "
         "5-15 MB a larger request is no faster.",
     )
+    bulk_wait_seconds: float = Field(
+        default=0.5,
+        ge=0,
+        description="How long to wait for a bulk to fill: each costs the index a write to disk, whatever its size. "
+        "Below the second after which a document can be found.",
+    )
     bulk_timeout_seconds: float = Field(
         default=30.0,
         gt=0,

@@ -89,20 +89,26 @@ def _send(
     again: Callable[[tuple[str, RawRecord]], None],
 ) -> None:
     waiting: deque[tuple[str, RawRecord, Any]] = deque()
+    failed: set[bytes] = set()
 
     def conclude() -> None:
         origin, record, future = waiting.popleft()
         try:
             future.get(timeout=settings.delivery_timeout_seconds + 5)
+        except KafkaError:
+            failed.add(record.key)
+        if record.key in failed:
+            # With all that came after it under its key: a correction must stay behind what it corrects.
+            again((origin, record))
+        else:
             report.confirmed += 1
             done(report)
-        except KafkaError:
-            again((origin, record))
 
     for origin, record in records:
         try:
             future = producer.send(settings.name(ARTICLES_RAW.name), key=record.key, value=record.value)
         except KafkaError:
+            failed.add(record.key)
             again((origin, record))
             continue
         waiting.append((origin, record, future))

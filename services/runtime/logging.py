@@ -41,18 +41,25 @@ class HoldBackRepeats(logging.Filter):
 
 def set_up_logging(level: str, log_format: str, service: str) -> None:
     """Send structlog's and the standard library's records to standard error in one form."""
+
+    def name_the_service(_: object, __: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
+        # Not by context variables: the watchdog and the client libraries log from threads of their own.
+        event["service"] = service
+        return event
+
     before: list[structlog.typing.Processor] = [
-        structlog.contextvars.merge_contextvars,
+        name_the_service,
         structlog.stdlib.add_logger_name,
         structlog.stdlib.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]
-    structlog.contextvars.bind_contextvars(service=service)
     last: list[structlog.typing.Processor]
     if log_format == "json":
-        last = [structlog.processors.dict_tracebacks, structlog.processors.JSONRenderer(ensure_ascii=False)]
+        last = [structlog.processors.format_exc_info, structlog.processors.JSONRenderer(ensure_ascii=False)]
     else:
-        last = [structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())]
+        # The default formatter shows every local variable, whole articles among them.
+        plain = structlog.dev.plain_traceback
+        last = [structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), exception_formatter=plain)]
     handler = logging.StreamHandler(sys.stderr)
     handler.addFilter(HoldBackRepeats())
     handler.setFormatter(

@@ -6,7 +6,7 @@ Addresses have no default: a service that is not told where its Kafka is stops a
 from __future__ import annotations
 
 import sys
-from typing import Annotated, NoReturn, TypeVar
+from typing import Annotated, Any, Literal, NoReturn, TypeVar
 
 from pydantic import AliasChoices, Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -33,7 +33,9 @@ class ServiceSettings(BaseSettings):
         description="Goes before every topic, consumer group and index, so that several pipelines can share "
         "one Kafka and one Elasticsearch. Empty or ending in a hyphen.",
     )
-    log_level: str = Field(default="INFO", validation_alias=shared("LOG_LEVEL"))
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"] = Field(
+        default="INFO", validation_alias=shared("LOG_LEVEL")
+    )
     log_format: str = Field(
         default="text",
         pattern="^(text|json)$",
@@ -120,10 +122,10 @@ class StageSettings(ServiceSettings):
 AnySettings = TypeVar("AnySettings", bound=BaseSettings)
 
 
-def load_settings(settings: type[AnySettings]) -> AnySettings:
-    """The settings from the environment, or exit status 2 with a line for each variable that is wrong."""
+def load_settings(settings: type[AnySettings], **given: Any) -> AnySettings:
+    """The settings from `given` and the environment, or exit status 2 with a line for each wrong variable."""
     try:
-        return settings()
+        return settings(**given)
     except ValidationError as error:
         _refuse(settings, error)
 

@@ -50,6 +50,7 @@ from schemas.reading import Refused, read_record, write_record
 from schemas.topics import ARTICLES_DLQ, MAX_INNER_BYTES, Topic
 from services.runtime.health import Health, serve_health
 from services.runtime.logging import set_up_logging
+from services.runtime.metrics import DEAD_LETTERS, RECORDS
 from services.runtime.settings import StageSettings, load_settings
 from services.runtime.watchdog import Watchdog
 
@@ -105,9 +106,7 @@ Verdict = Result | Failure
 Task = tuple[bytes | None, float]
 """What a child process is given of a record: its value, and its Kafka timestamp in seconds."""
 
-RECORDS = Counter("newsflow_records", "Records taken from the source topic", ["stage"])
 RESULTS = Counter("newsflow_results", "Records delivered to the target topic", ["stage"])
-DEAD_LETTERS = Counter("newsflow_dead_letters", "Records delivered to the dead letter queue", ["stage", "reason"])
 BATCH_SECONDS = Histogram("newsflow_batch_seconds", "From a batch in hand to all of it delivered", ["stage"])
 
 # ---------------------------------------------------------------- in the child process

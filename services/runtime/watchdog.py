@@ -90,6 +90,9 @@ class Watchdog:
                 if consumer is not None:
                     consumer.close(autocommit=False, timeout_ms=0)
                     consumer = None
+            except Exception:
+                # The work changes what is read here while it is read. A watchdog that died would see nothing.
+                log.exception("the watchdog could not look")
 
     def _look(self, consumer: KafkaConsumer) -> None:
         now = time.monotonic()

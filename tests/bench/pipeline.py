@@ -107,7 +107,7 @@ def whole(articles: Sequence[str], processes: int) -> float:
 
                 wait_until(lambda: searchable() > 0, 120, pipeline.tails, every=0.05)
                 first, began = searchable(), time.perf_counter()
-                wait_until(lambda: searchable() == len(articles), 1200, pipeline.tails, every=0.1)
+                wait_until(lambda: searchable() == len(articles), 1200, pipeline.tails, every=0.25)
                 return (len(articles) - first) / (time.perf_counter() - began)
         finally:
             pipeline.stop()

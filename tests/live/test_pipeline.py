@@ -110,6 +110,11 @@ def test_a_rerun_a_correction_and_a_late_copy(pipeline: Pipeline, tmp_path: Path
     assert answer["total"] == 1
     assert "<em>" in " ".join(answer["hits"][0]["highlights"])
     assert "Carlos Moedas" in answer["hits"][0]["people"]
+    # A word in the headline is found in any form, and shown.
+    pipeline.send([RawArticle(publisher="p.example", id="1", headline="Bridges reopened", body="Traffic flows.")])
+    pipeline.wait_idle()
+    answer = json.loads(newsflow(pipeline, "search", "bridge reopens", "--json").stdout)
+    assert answer["hits"][0]["highlights"] == ["<em>Bridges</em> <em>reopened</em>"]
 
 
 def test_t12_poison_is_a_dead_letter_and_can_be_replayed(pipeline: Pipeline) -> None:

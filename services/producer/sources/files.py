@@ -5,12 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from pydantic import ValidationError
+
 from schemas.article import RawArticle
-from schemas.reading import Refused, read_record
+from schemas.reading import Refused, read_record, refusal
 from schemas.topics import ARTICLES_RAW
 from services.producer.core import Found, Unusable
 
 ENDINGS = (".txt", ".html", ".htm", ".json", ".jsonl", ".ndjson")
+
+NAMED = (".txt", ".html", ".htm")
+"""Endings of files whose name is the article's own id."""
 
 EXPECTATION = ".expected.json"
 """Ending of what stands beside a sample article and is none itself."""
@@ -23,6 +28,7 @@ def read_files(paths: Iterable[Path], publisher: str, producer: str) -> Iterator
     as published by `publisher`, and their name (below the given folder) is their own id, so that a changed file
     is a correction. A .json file holds one `articles-raw` record; a .jsonl file holds one a line.
     """
+    single: dict[str, Path] = {}
     for path in paths:
         if path.is_dir():
             for file in sorted(path.rglob("*")):
@@ -34,6 +40,8 @@ def read_files(paths: Iterable[Path], publisher: str, producer: str) -> Iterator
             yield Unusable(str(path), "there is no such file or folder")
         elif path.suffix not in ENDINGS:
             yield Unusable(str(path), f"its ending is none of {', '.join(ENDINGS)}")
+        elif path.suffix in NAMED and single.setdefault(path.name, path) != path:
+            yield Unusable(str(path), f"its name is its id, and {single[path.name]} has it too: give their folder")
         else:
             yield from _read_file(path, path.name, publisher, producer)
 
@@ -47,11 +55,15 @@ def read_lines(lines: Iterable[bytes], origin: str, producer: str | None = None)
 
 def _read_file(file: Path, name: str, publisher: str, producer: str) -> Iterator[Found | Unusable]:
     origin = str(file)
-    if file.suffix in (".jsonl", ".ndjson"):
-        with file.open("rb") as lines:
-            yield from read_lines(lines, origin, producer)
+    try:
+        if file.suffix in (".jsonl", ".ndjson"):
+            with file.open("rb") as lines:
+                yield from read_lines(lines, origin, producer)
+            return
+        content = file.read_bytes()
+    except OSError as error:
+        yield Unusable(origin, f"it cannot be read: {error.strerror}")
         return
-    content = file.read_bytes()
     if file.suffix == ".json":
         yield _read_record(content, origin, producer)
         return
@@ -62,10 +74,13 @@ def _read_file(file: Path, name: str, publisher: str, producer: str) -> Iterator
         return
     if not text.strip():
         yield Unusable(origin, "it is empty")
-    elif file.suffix == ".txt":
-        yield Found(origin, RawArticle(publisher=publisher, body=text, id=name, producer=producer))
     else:
-        yield Found(origin, RawArticle(publisher=publisher, html=text, id=name, producer=producer))
+        field = "body" if file.suffix == ".txt" else "html"
+        try:
+            given = {field: text, "publisher": publisher, "id": name, "producer": producer}
+            yield Found(origin, RawArticle.model_validate(given))
+        except ValidationError as error:
+            yield Unusable(origin, refusal(error).error)
 
 
 def _read_record(value: bytes, origin: str, producer: str | None) -> Found | Unusable:

@@ -38,6 +38,13 @@ from .marking import article, finds, names, tag, tag_marked
         ("the bank ([ING)|organisation]", "ING"),
         ("the [Treasury (UK)|organisation]", "Treasury (UK)"),
         ("the [Treasury (|organisation]UK)", "Treasury"),
+        ("by [Payments of India (NPCI|organisation]) in", "Payments of India"),
+        ("the [Treasury (UK) (HM|organisation])", "Treasury (UK)"),
+        ("the [Treasury (of (the) UK|organisation]", "Treasury"),
+        ("the [City (of|place] London)", "City"),
+        ("wait: [Austria &|place] the", "Austria"),
+        ("Austria [& Hungary|place] objected", "Hungary"),
+        ("at [S&P Global|organisation] now", "S&P Global"),
         ("[Chrysler\n\nCorp.|organisation] earned", "Chrysler"),
         ("[\n\nChrysler|organisation] earned", "Chrysler"),
         ("in [New\nYork|place] now", "New\nYork"),
@@ -87,6 +94,19 @@ def test_a_tie_of_labels_goes_to_the_first() -> None:
         ("[The Chosun Ilbo|person] newspaper", {"organisations": [("Chosun Ilbo", 1)]}),
         ("the company [Musk|person] founded", {"people": [("Musk", 1)]}),
         ("a [Murdoch|person] newspapers deal", {"people": [("Murdoch", 1)]}),
+        ("the environment agency [Ibama|person] said", {"organisations": [("Ibama", 1)]}),
+        ("the news agency [Yonhap|person] said", {"organisations": [("Yonhap", 1)]}),
+        ("The agency [Musk|person] runs", {"people": [("Musk", 1)]}),
+        # In capitals it is part of a name, and who follows is often its head.
+        ("the Security Agency [William Crowell|person]", {"people": [("William Crowell", 1)]}),
+        ("[Yonhap|person], the South Korean news agency, said", {"organisations": [("Yonhap", 1)]}),
+        ("by [Le Monde|person], a French newspaper.", {"organisations": [("Le Monde", 1)]}),
+        ("[Kommersant|person], a Russian business daily; he", {"organisations": [("Kommersant", 1)]}),
+        ("[Musk|person], the US space agency's head, said", {"people": [("Musk", 1)]}),
+        ("[Musk|person], the US agency said, had", {"people": [("Musk", 1)]}),
+        ("told [Musk|person], the agency, that", {"people": [("Musk", 1)]}),
+        ("[Musk|person], the head of a US space agency, said", {"people": [("Musk", 1)]}),
+        ("[Musk|person], a US lawyer for the newspaper, said", {"people": [("Musk", 1)]}),
         # Two mentions against one: what a noun says is no more than a vote.
         ("car company [Musk|person] runs; [Musk|person], [Musk|person]", {"people": [("Musk", 3)]}),
     ],
@@ -140,6 +160,26 @@ def test_middle_names_do_not_make_two_people_of_one() -> None:
     assert names(tagged) == {"people": [("George W. Bush", 3), ("Laura", 1)]}
 
 
+def test_a_word_amid_the_only_full_name_is_joined_to_it() -> None:
+    tagged = tag_marked("[Luiz Inácio Lula da Silva|person]; [Lula|person], [Inacio|person], [Da|person]")
+    assert names(tagged) == {"people": [("Luiz Inácio Lula da Silva", 3), ("Da", 1)]}
+
+
+def test_a_word_amid_two_full_names_is_an_entity_of_its_own() -> None:
+    tagged = tag_marked("[Ann Lula Silva|person] and [Luiz Lula Costa|person]: [Lula|person]")
+    assert names(tagged) == {"people": [("Ann Lula Silva", 1), ("Luiz Lula Costa", 1), ("Lula", 1)]}
+
+
+def test_a_word_amid_a_full_name_that_comes_only_later_is_an_entity_of_its_own() -> None:
+    tagged = tag_marked("[Buddha|person], a boy, is taught by [Living Buddha Migmar|person]")
+    assert names(tagged) == {"people": [("Buddha", 1), ("Living Buddha Migmar", 1)]}
+
+
+def test_a_name_at_the_end_of_a_full_name_goes_before_one_amid_another() -> None:
+    tagged = tag_marked("[Madeleine Korbel Albright|person], daughter of [Josef Korbel|person]: [Korbel|person]")
+    assert names(tagged) == {"people": [("Josef Korbel", 2), ("Madeleine Korbel Albright", 1)]}
+
+
 def test_organisations_and_places_are_not_joined_by_parts() -> None:
     tagged = tag_marked("[Bank of China|organisation], [China|place], [Bank|organisation], [West China|place]")
     assert names(tagged) == {
@@ -156,6 +196,9 @@ def test_organisations_and_places_are_not_joined_by_parts() -> None:
         ("[Lech Wałęsa|person] [Lech Walesa|person] [LECH WALESA|person]", "person:lech-walesa", "Lech Wałęsa"),
         ("[KIM JONG UN|person] [Kim Jong Un|person]", "person:kim-jong-un", "Kim Jong Un"),
         ("[NATO|organisation] [Nato|organisation]", "organisation:nato", "NATO"),
+        ("[BRUSSELS|place] [Brussels|place]", "place:brussels", "Brussels"),
+        ("[BRUSSELS|place] [BRUSSELS|place]", "place:brussels", "BRUSSELS"),
+        ("[PUTIN|person] [Putin|person]", "person:putin", "Putin"),
         ("[Rolls-Royce|organisation] [Rolls Royce|organisation]", "organisation:rolls-royce", "Rolls-Royce"),
         ("[O’Neill|person] [O'Neill|person]", "person:oneill", "O’Neill"),
         ("[Procter & Gamble|organisation]", "organisation:procter-gamble", None),

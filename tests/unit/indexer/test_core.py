@@ -1,0 +1,169 @@
+from __future__ import annotations
+
+import json
+from collections import Counter
+from datetime import UTC, datetime, timedelta, timezone
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from schemas.article import (
+    Dropped,
+    Entity,
+    Label,
+    Location,
+    Mention,
+    Paragraph,
+    Place,
+    Reason,
+    TaggedArticle,
+)
+from schemas.document import Drops
+from services.indexer.core import to_document
+from tests.unit.indexer.articles import tagged
+
+RECEIVED = datetime(2026, 2, 1, 8, tzinfo=UTC)
+NOW = datetime(2026, 2, 1, 9, tzinfo=UTC)
+FULL = TaggedArticle(
+    id="0" * 32,
+    revision=17,
+    received=RECEIVED,
+    publisher="harbour-post.example",
+    producer="wire",
+    url="https://WWW.harbour-post.example:8443/a?b=1",
+    headline="The ferry sails again",
+    summary="After a year",
+    byline="Ada Marsh",
+    published=datetime(2026, 1, 31, 9, tzinfo=timezone(timedelta(hours=1))),
+    modified=datetime(2026, 1, 31, 10, tzinfo=UTC),
+    language="en",
+    language_stated="en-GB",
+    language_confidence=0.75,
+    subjects=("harbour", "ferry"),
+    copyright_notice="© Harbour Post",
+    extra={"desk": "city"},
+    flags=("published_without_zone",),
+    versions={"tagger": "1", "cleaner": "3", "model": "en-1.0"},
+    kept=(Paragraph(index=0, text="Ada Marsh is back."), Paragraph(index=2, text="In Porto.")),
+    dropped=(
+        Dropped(index=1, text="Ada Marsh is back.", reason=Reason.EXACT_DUPLICATE, repeats=0),
+        Dropped(index=3, text="Share", reason=Reason.BOILERPLATE, rule="share"),
+        Dropped(index=4, text="Read more", reason=Reason.BOILERPLATE, rule="more"),
+    ),
+    people=(Entity(id="p", name="Ada Marsh", count=1),),
+    organisations=(Entity(id="o", name="Harbour Board", count=2),),
+    places=(Place(id="l", name="Porto", count=1, country_iso_code="PT", location=Location(lat=41.1, lon=-8.6)),),
+    mentions=(Mention(text="Ada Marsh", start=0, end=9, label=Label.PERSON, entity_id="p"),),
+)
+
+
+def test_every_field_has_its_place() -> None:
+    document = to_document(FULL, NOW).model_dump(mode="json", by_alias=True)
+    assert document == {
+        "id": "0" * 32,
+        "@timestamp": "2026-01-31T09:00:00+01:00",
+        "published": "2026-01-31T09:00:00+01:00",
+        "modified": "2026-01-31T10:00:00Z",
+        "event": {"created": "2026-02-01T08:00:00Z", "ingested": "2026-02-01T09:00:00Z"},
+        "revision": 17,
+        "url": {"full": "https://WWW.harbour-post.example:8443/a?b=1", "domain": "www.harbour-post.example"},
+        "headline": "The ferry sails again",
+        "summary": "After a year",
+        "body": "Ada Marsh is back.\n\nIn Porto.",
+        "byline": "Ada Marsh",
+        "language": "en",
+        "publisher": {"name": "harbour-post.example"},
+        "producer": "wire",
+        "people": [{"id": "p", "name": "Ada Marsh", "count": 1}],
+        "organisations": [{"id": "o", "name": "Harbour Board", "count": 2}],
+        "places": [
+            {
+                "id": "l",
+                "name": "Porto",
+                "count": 1,
+                "country_iso_code": "PT",
+                "location": {"lat": 41.1, "lon": -8.6},
+            }
+        ],
+        "mentions": [{"text": "Ada Marsh", "start": 0, "end": 9, "label": "person", "entity_id": "p"}],
+        "subjects": ["harbour", "ferry"],
+        "copyright_notice": "© Harbour Post",
+        "extra": {"desk": "city"},
+        "pipeline": {
+            "versions": ["cleaner 3", "model en-1.0", "tagger 1"],
+            "flags": ["published_without_zone"],
+            "language_stated": "en-GB",
+            "language_confidence": 0.75,
+            "paragraphs": {
+                "total": 5,
+                "kept": 2,
+                "dropped": 3,
+                "dropped_by": {"boilerplate": 2, "exact_duplicate": 1, "near_duplicate": 0},
+            },
+        },
+    }
+
+
+def test_nothing_of_an_article_is_forgotten() -> None:
+    """A field that is added to the record needs a decision here."""
+    unchanged = to_document(FULL, NOW).model_dump_json()
+    elsewhere = {"kept", "dropped", "versions"}  # they are counted or joined: see the tests beside this one
+    for field, value in FULL:
+        if field in elsewhere:
+            continue
+        other = tagged("f" * 32, revision=18).model_copy(
+            update={"received": NOW, "language": "de", "publisher": "other.example"}
+        )
+        changed = FULL.model_copy(update={field: getattr(other, field)})
+        assert getattr(changed, field) != value
+        assert to_document(changed, NOW).model_dump_json() != unchanged, field
+
+
+def test_an_article_without_times_stands_where_it_came_in() -> None:
+    document = to_document(tagged("a"), NOW)
+    assert document.timestamp == document.event.created == datetime(2026, 1, 1, tzinfo=UTC)
+    assert document.published is None
+
+
+def test_an_article_without_a_url_has_none() -> None:
+    assert to_document(tagged("a"), NOW).url is None
+
+
+def test_only_the_time_of_writing_tells_two_writes_apart() -> None:
+    first, second = (to_document(FULL, time).model_dump() for time in (NOW, NOW + timedelta(days=1)))
+    assert first.pop("event") != second.pop("event")
+    assert first == second
+
+
+def test_every_reason_for_a_drop_is_counted() -> None:
+    assert set(Drops.model_fields) == {reason.value for reason in Reason}
+
+
+@settings(deadline=None)
+@given(st.lists(st.sampled_from([None, *Reason]), max_size=40))
+def test_the_counts_add_up(reasons: list[Reason | None]) -> None:
+    article = tagged("a").model_copy(
+        update={
+            "kept": tuple(Paragraph(index=i, text=f"text {i}") for i, each in enumerate(reasons) if each is None),
+            "dropped": tuple(Dropped(index=i, text="x", reason=each) for i, each in enumerate(reasons) if each),
+        }
+    )
+    document = json.loads(to_document(article, NOW).model_dump_json())
+    counts = document["pipeline"]["paragraphs"]
+    assert counts["total"] == counts["kept"] + counts["dropped"] == len(reasons)
+    assert counts["dropped"] == sum(counts["dropped_by"].values())
+    expected = Counter(each.value for each in reasons if each)
+    assert counts["dropped_by"] == {reason.value: expected[reason.value] for reason in Reason}
+    assert document["body"].split("\n\n") == [paragraph.text for paragraph in article.kept] or not article.kept
+
+
+@pytest.mark.parametrize(
+    ("url", "host"),
+    [("https://[2001:db8::1]/a", "2001:db8::1"), ("http://harbour-post.example", "harbour-post.example")],
+)
+def test_the_domain_is_the_host_alone(url: str, host: str) -> None:
+    document = to_document(tagged("a").model_copy(update={"url": url}), NOW)
+    assert document.url is not None
+    assert document.url.full == url
+    assert document.url.domain == host

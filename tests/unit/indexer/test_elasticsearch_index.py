@@ -1,0 +1,211 @@
+"""The verdicts on what Elasticsearch answers, read by its real client from a node that answers as told."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from types import SimpleNamespace
+from typing import Any
+
+import elastic_transport
+import pytest
+from elastic_transport import BaseNode, HttpHeaders, NodeConfig
+from elasticsearch import ApiError, Elasticsearch
+
+from services.indexer.elasticsearch_index import ElasticsearchIndex, _of_item
+from services.indexer.index import Forbidden, TooLarge, Unavailable, Verdict, Write
+
+WRITES = [Write("a", 3, b'{"id":"a"}'), Write("b", 2**63 - 1, '{"id":"b","body":"é"}'.encode())]
+
+
+def item(status: int, kind: str | None = None, reason: str = "why") -> dict[str, Any]:
+    return {"_id": "x", "status": status} | ({"error": {"type": kind, "reason": reason}} if kind else {})
+
+
+# ---------------------------------------------------------------- one document
+
+ITEMS: dict[tuple[int, str | None], Verdict | type[Exception]] = {
+    (200, None): Verdict.WRITTEN,
+    (201, None): Verdict.WRITTEN,
+    (409, "version_conflict_engine_exception"): Verdict.SUPERSEDED,
+    (409, "resource_already_exists_exception"): Forbidden,
+    (429, "es_rejected_execution_exception"): Verdict.AGAIN,
+    (429, "circuit_breaking_exception"): Verdict.AGAIN,
+    (429, "cluster_block_exception"): Verdict.AGAIN,
+    (403, "cluster_block_exception"): Verdict.AGAIN,
+    (404, "index_not_found_exception"): Verdict.AGAIN,
+    (500, "exception"): Verdict.AGAIN,
+    (502, "exception"): Verdict.AGAIN,
+    (503, "unavailable_shards_exception"): Verdict.AGAIN,
+    (504, "process_cluster_event_timeout_exception"): Verdict.AGAIN,
+    (400, "document_parsing_exception"): Verdict.REFUSED,
+    (400, "strict_dynamic_mapping_exception"): Verdict.REFUSED,
+    (404, "document_missing_exception"): Verdict.REFUSED,
+    (413, "content_too_long_exception"): Verdict.REFUSED,
+    (401, "security_exception"): Forbidden,
+    (403, "security_exception"): Forbidden,
+    # What nobody thought of is no reason to lose a document, nor to say that it is there.
+    (418, "teapot_exception"): Forbidden,
+    (302, "found_exception"): Forbidden,
+    (451, "legal_exception"): Forbidden,
+}
+
+
+@pytest.mark.parametrize(("status", "kind"), ITEMS)
+def test_the_verdict_on_a_document(status: int, kind: str | None) -> None:
+    expected = ITEMS[status, kind]
+    if isinstance(expected, Verdict):
+        outcome = _of_item(item(status, kind))
+        assert outcome.verdict is expected
+        if kind:
+            assert (str(status) in outcome.error, kind in outcome.error, "why" in outcome.error) == (
+                True,
+                True,
+                True,
+            )
+    else:
+        with pytest.raises(expected, match=str(status)):
+            _of_item(item(status, kind))
+
+
+def test_the_cause_is_told_and_a_long_error_is_cut() -> None:
+    answer = item(400, "document_parsing_exception", "failed to parse")
+    answer["error"]["caused_by"] = {"type": "number_format_exception", "reason": "For input: x"}
+    assert "For input: x" in _of_item(answer).error
+    answer["error"]["reason"] = "y" * 100_000
+    assert len(_of_item(answer).error) <= 500
+
+
+# ---------------------------------------------------------------- the whole request
+
+
+class Node(BaseNode):
+    """Answers as told, and remembers what it was asked."""
+
+    answer: tuple[int, bytes] | Exception = (200, b"")
+    asked: list[tuple[str, str, bytes, float | None]]
+
+    def __init__(self, config: NodeConfig) -> None:
+        super().__init__(config)
+        self.asked = []
+
+    def perform_request(
+        self,
+        method: str,
+        target: str,
+        body: bytes | None = None,
+        headers: HttpHeaders | None = None,
+        request_timeout: Any = None,
+    ) -> Any:
+        self.asked.append((method, target, body or b"", request_timeout))
+        if isinstance(self.answer, Exception):
+            raise self.answer
+        status, content = self.answer
+        kind = "application/json" if content.startswith(b"{") else "text/html"
+        fields = HttpHeaders({"x-elastic-product": "Elasticsearch", "content-type": kind})
+        meta = elastic_transport.ApiResponseMeta(status, "1.1", fields, 0.0, self.config)
+        return SimpleNamespace(meta=meta, body=content)
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+
+class Server:
+    """An index behind a node."""
+
+    def __init__(self) -> None:
+        self.client = Elasticsearch("http://search.example:9200", node_class=Node)
+        self.index = ElasticsearchIndex(self.client, "news-articles", 7)
+        ((self.node),) = self.client.transport.node_pool.all()
+
+    def answers(self, status: int, content: object) -> None:
+        body = content if isinstance(content, bytes) else json.dumps(content).encode()
+        self.node.answer = (status, body)  # type: ignore[attr-defined]
+
+    def fails(self, error: Exception) -> None:
+        self.node.answer = error  # type: ignore[attr-defined]
+
+    @property
+    def asked(self) -> list[tuple[str, str, bytes, float | None]]:
+        asked: list[tuple[str, str, bytes, float | None]] = self.node.asked  # type: ignore[attr-defined]
+        return asked
+
+    def items(self, *items: dict[str, Any]) -> Sequence[Verdict]:
+        self.answers(200, {"errors": True, "took": 1, "items": [{"index": each} for each in items]})
+        return [outcome.verdict for outcome in self.index.write(WRITES)]
+
+
+@pytest.fixture
+def server() -> Server:
+    return Server()
+
+
+def test_an_answer_of_200_says_nothing_about_the_documents(server: Server) -> None:
+    assert server.items(item(201), item(429, "es_rejected_execution_exception")) == [Verdict.WRITTEN, Verdict.AGAIN]
+    assert server.items(item(400, "document_parsing_exception"), item(200)) == [Verdict.REFUSED, Verdict.WRITTEN]
+
+
+def test_each_document_goes_with_its_id_and_its_revision(server: Server) -> None:
+    server.items(item(201), item(201))
+    ((method, target, body, timeout),) = server.asked
+    path, _, query = target.partition("?")
+    assert (method, path, timeout) == ("PUT", "/news-articles/_bulk", 7)
+    assert "require_alias=true" in query, "else a missing alias would become an index of its own"
+    lines = body.split(b"\n")
+    assert [lines[1], lines[3]] == [write.source for write in WRITES]
+    assert [json.loads(line)["index"] for line in (lines[0], lines[2])] == [
+        {"_id": write.id, "version": write.revision, "version_type": "external_gte"} for write in WRITES
+    ]
+
+
+REQUESTS: dict[tuple[int, str], type[Exception]] = {
+    (413, "content_too_long_exception"): TooLarge,
+    (429, "circuit_breaking_exception"): Unavailable,
+    (429, "cluster_block_exception"): Unavailable,
+    (403, "cluster_block_exception"): Unavailable,
+    (404, "index_not_found_exception"): Unavailable,
+    (500, "exception"): Unavailable,
+    (502, "exception"): Unavailable,
+    (503, "cluster_block_exception"): Unavailable,
+    (504, "exception"): Unavailable,
+    (401, "security_exception"): Forbidden,
+    (403, "security_exception"): Forbidden,
+    (400, "illegal_argument_exception"): ApiError,
+    (404, "not_found_exception"): ApiError,
+    (409, "version_conflict_engine_exception"): ApiError,
+    (418, "teapot_exception"): ApiError,
+}
+
+
+@pytest.mark.parametrize(("status", "kind"), REQUESTS)
+def test_the_verdict_on_a_request(server: Server, status: int, kind: str) -> None:
+    cause = {"type": kind, "reason": "why"}
+    server.answers(status, {"error": cause | {"root_cause": [cause]}, "status": status})
+    with pytest.raises(REQUESTS[status, kind], match=str(status)):
+        server.index.write(WRITES)
+    assert len(server.asked) == 1, "the client's own repetition knows nothing of the items"
+
+
+@pytest.mark.parametrize(
+    ("status", "expected"),
+    [(413, TooLarge), (429, Unavailable), (502, Unavailable), (503, Unavailable), (401, Forbidden)],
+)
+def test_a_proxy_in_between_answers_in_html(server: Server, status: int, expected: type[Exception]) -> None:
+    server.answers(status, b"<html><h1>" + b"No. " * 10_000 + b"</h1></html>")
+    with pytest.raises(expected) as raised:
+        server.index.write(WRITES)
+    assert len(str(raised.value)) <= 500
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        elastic_transport.ConnectionError("refused"),
+        elastic_transport.ConnectionTimeout("timed out"),
+        elastic_transport.TlsError("not yet valid"),
+    ],
+)
+def test_no_answer_is_not_now(server: Server, error: Exception) -> None:
+    server.fails(error)
+    with pytest.raises(Unavailable, match=type(error).__name__):
+        server.index.write(WRITES)
