@@ -108,7 +108,7 @@ def _run(console: Console, run: RunFile) -> None:
         client.indices.refresh(index=settings.name(INDEX_ALIAS))
         hits = client.search(index=settings.name(INDEX_ALIAS), size=100, sort=["@timestamp:desc"])["hits"]["hits"]
         answer = ask(client, settings.name(INDEX_ALIAS), QUERY, 3)
-    console.print(_table([hit["_source"] for hit in hits], names=console.width >= NAMES_COLUMNS))
+    console.print(_table([hit["_source"] for hit in hits], console.width))
     dead = sum(1 for _ in dead_records(settings))
     console.print(
         f"{report.confirmed} records sent and through in {seconds:.1f} s. {len(hits)} articles in the index (a "
@@ -123,14 +123,17 @@ def _run(console: Console, run: RunFile) -> None:
         raise typer.Exit(1)
 
 
-def _table(documents: list[dict[str, Any]], names: bool) -> Table:
+def _table(documents: list[dict[str, Any]], width: int) -> Table:
+    names = width >= NAMES_COLUMNS
+    # What is left of the line beside the numbers, the reasons and the borders.
+    left = width - 45
     table = Table(title="What became of the articles", title_style="bold")
-    table.add_column("article", ratio=3, no_wrap=True)
-    table.add_column("in", justify="right", min_width=2)
-    table.add_column("kept", justify="right", min_width=4)
-    table.add_column("dropped", min_width=17)
-    for heading in ("people", "organisations", "places"):
-        table.add_column(heading, ratio=2 if names else None, no_wrap=True)
+    table.add_column("article", width=left * 2 // 5 if names else left - 18, no_wrap=True)
+    table.add_column("in", justify="right", width=2)
+    table.add_column("kept", justify="right", width=4)
+    table.add_column("dropped", width=17)
+    for heading in ("people", "organisations" if names else "orgs", "places"):
+        table.add_column(heading, width=left // 5 if names else 6, no_wrap=True)
     for document in documents:
         paragraphs = document["pipeline"]["paragraphs"]
         dropped = [(paragraphs["dropped_by"][reason.value], reason.value.replace("_", " ")) for reason in Reason]

@@ -387,7 +387,7 @@ def test_a_verdict_stands_while_another_request_has_none(make: Make) -> None:
 def test_after_a_request_without_an_answer_the_others_wait(make: Make) -> None:
     """Each would wait out its own half minute, and Kafka for the next poll."""
     scene = make(bulk_bytes=1_024)
-    waited = []
+    waited: list[list[str]] = []
 
     def away(names: list[str]) -> dict[str, Outcome]:
         if len(waited) < 2:
