@@ -110,7 +110,7 @@ FAULTS = (
     Fault(
         "rule 9: codecs are not checked",
         STAGE,
-        "        check_codecs()\n",
+        '        check_codecs(aiokafka.codec, "aiokafka")  # Rule 9\n',
         "",
         f"{RULES}::test_rule_9_a_missing_codec_is_named_at_the_start",
     ),

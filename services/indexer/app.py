@@ -11,7 +11,6 @@ import logging
 import os
 import random
 import signal
-import sys
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -35,6 +34,7 @@ from services.indexer.core import to_document
 from services.indexer.elasticsearch_index import ElasticsearchIndex
 from services.indexer.index import DocumentIndex, Forbidden, Outcome, TooLarge, Unavailable, Verdict, Write
 from services.indexer.settings import IndexerSettings
+from services.runtime.codecs import check_codecs
 from services.runtime.health import Health, serve_health
 from services.runtime.logging import set_up_logging
 from services.runtime.metrics import DEAD_LETTERS, RECORDS
@@ -301,21 +301,11 @@ def _place(record: Any) -> TopicPartition:
     return TopicPartition(record.topic, record.partition)
 
 
-def check_codecs() -> None:
-    """A record in a codec that is missing would be a crash loop."""
-    codec = kafka.codec
-    known = {"gzip": codec.has_gzip, "snappy": codec.has_snappy, "lz4": codec.has_lz4, "zstd": codec.has_zstd}
-    missing = [name for name, has in known.items() if not has()]
-    if missing:
-        sys.stderr.write(f"codec missing: {', '.join(missing)}; install kafka-python[lz4,snappy,zstd]\n")
-        sys.exit(1)
-
-
 def main() -> None:
     """Run one indexer process with the settings from the environment."""
     settings = load_settings(IndexerSettings)
     set_up_logging(settings.log_level, settings.log_format, STAGE)
-    check_codecs()
+    check_codecs(kafka.codec, "kafka-python")
     key = settings.elasticsearch_api_key
     client = Elasticsearch(settings.elasticsearch_url, api_key=key.get_secret_value() if key else None)
     alias = settings.name(INDEX_ALIAS)

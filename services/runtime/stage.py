@@ -48,6 +48,7 @@ from pydantic import BaseModel
 from schemas.dead_letter import dead_letter_headers, dead_letter_id
 from schemas.reading import Refused, read_record, write_record
 from schemas.topics import ARTICLES_DLQ, MAX_INNER_BYTES, Topic
+from services.runtime.codecs import check_codecs
 from services.runtime.health import Health, serve_health
 from services.runtime.logging import set_up_logging
 from services.runtime.metrics import DEAD_LETTERS, RECORDS
@@ -252,7 +253,7 @@ class StageWorker:
 
     def run(self) -> NoReturn:
         """Work until told to stop (SIGTERM, SIGINT: exit status 0 after the batch in hand) or until `leave`."""
-        check_codecs()
+        check_codecs(aiokafka.codec, "aiokafka")  # Rule 9
         serve_health(self.health, self.settings.health_host, self.settings.health_port)
         try:
             # Before the group is joined: a model takes seconds to load, and no record should wait for it.
@@ -375,16 +376,6 @@ def _headers(message: Any) -> list[tuple[str, bytes]]:
     headers = message.headers or []
     pairs = headers.items() if isinstance(headers, dict) else headers
     return [(str(name), value or b"") for name, value in pairs]
-
-
-def check_codecs() -> None:
-    """Rule 9: a producer picks the codec; a record in one that is missing would be a crash loop."""
-    codec = aiokafka.codec
-    known = {"gzip": codec.has_gzip, "snappy": codec.has_snappy, "lz4": codec.has_lz4, "zstd": codec.has_zstd}
-    missing = [name for name, has in known.items() if not has()]
-    if missing:
-        sys.stderr.write(f"codec missing: {', '.join(missing)}; install aiokafka[lz4,snappy,zstd]\n")
-        sys.exit(1)
 
 
 def run_stage(stage: Stage, settings_type: type[StageSettings]) -> NoReturn:

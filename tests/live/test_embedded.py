@@ -16,6 +16,7 @@ from typing import Any
 
 import psutil
 import pytest
+import requests
 from elasticsearch import BadRequestError, Elasticsearch
 from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer, TopicPartition
 from kafka.admin import NewTopic
@@ -27,6 +28,7 @@ from services.embedded.run_file import RunFile, read_run_file
 from services.embedded.servers import KafkaServer
 from services.embedded.settings import EmbeddedSettings
 from services.embedded.stack import down, up
+from tests.live.harness import wait_until
 
 pytestmark = pytest.mark.live
 
@@ -202,6 +204,13 @@ def wait_until_accepts(port: int, expected: bool, seconds: float = 60) -> None:
         time.sleep(0.05)
 
 
+def is_well(health: str) -> bool:
+    try:
+        return requests.get(f"{health}/healthz", timeout=5).status_code == 200
+    except requests.RequestException:
+        return False
+
+
 def newsflow(folder: Path, *arguments: str) -> str:
     """What the command writes to standard output; its exit status is 0."""
     done = subprocess.run(
@@ -229,7 +238,8 @@ def test_the_command_brings_up_services_that_come_back(new_stack: NewStack) -> N
     port = int(run["services"][0]["health"].rpartition(":")[2])
     cleaner.kill()
     wait_until_accepts(port, False)
-    wait_until_accepts(port, True)
+    # It answers before it is well: its step is loaded and its group joined first.
+    wait_until(lambda: is_well(run["services"][0]["health"]), 60, lambda: "the cleaner is not well")
     answer = json.loads(newsflow(stack.folder, "doctor", "--json"))
     assert answer["ok"], answer
 

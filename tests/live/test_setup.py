@@ -1,0 +1,70 @@
+"""Set-up on the real Kafka and the real Elasticsearch."""
+
+from __future__ import annotations
+
+import pytest
+from elasticsearch import Elasticsearch
+from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer, TopicPartition
+from kafka.admin import NewTopic
+
+from schemas.document import INDEX_ALIAS, first_index
+from schemas.topics import ARTICLES_RAW, TOPICS
+from services.setup.app import set_up
+from services.setup.settings import SetupSettings
+from tests.live.harness import Pipeline
+
+
+def settings(pipeline: Pipeline, prefix: str) -> SetupSettings:
+    return SetupSettings(
+        kafka_bootstrap_servers=pipeline.kafka, elasticsearch_url=pipeline.elasticsearch, newsflow_prefix=prefix
+    )
+
+
+def test_it_creates_what_is_missing_and_then_changes_nothing(pipeline: Pipeline) -> None:
+    prefix = f"again-{pipeline.prefix}"
+    created = set_up(settings(pipeline, prefix))
+    assert created == {
+        "topics": [f"{prefix}{topic.name}" for topic in TOPICS],
+        "indices": [first_index(f"{prefix}{INDEX_ALIAS}")],
+    }
+    with Elasticsearch(pipeline.elasticsearch) as client:
+        index = client.indices.get(index=f"{prefix}{INDEX_ALIAS}")[created["indices"][0]]
+        assert index["mappings"]["dynamic"] == "strict"
+        assert index["aliases"][f"{prefix}{INDEX_ALIAS}"] == {"is_write_index": True}
+        before = index["settings"]["index"]["uuid"]
+        assert set_up(settings(pipeline, prefix)) == {"topics": [], "indices": []}
+        index = client.indices.get(index=f"{prefix}{INDEX_ALIAS}")[created["indices"][0]]
+        assert index["settings"]["index"]["uuid"] == before
+
+
+def test_an_index_whose_alias_was_lost_gets_it_back(pipeline: Pipeline) -> None:
+    alias = pipeline.name(INDEX_ALIAS)
+    with Elasticsearch(pipeline.elasticsearch) as client:
+        client.indices.delete_alias(index=first_index(alias), name=alias)
+        pipeline.set_up()
+        assert list(client.indices.get_alias(name=alias)) == [first_index(alias)]
+
+
+def test_a_topic_with_other_partitions_is_refused(pipeline: Pipeline) -> None:
+    prefix = f"other-{pipeline.prefix}"
+    admin = KafkaAdminClient(bootstrap_servers=pipeline.kafka)
+    admin.create_topics([NewTopic(f"{prefix}{ARTICLES_RAW.name}", 2, 1)])
+    admin.close()
+    with pytest.raises(ValueError, match="has 2 partitions, not 6"):
+        set_up(settings(pipeline, prefix))
+
+
+def test_the_time_of_a_raw_record_is_the_brokers(pipeline: Pipeline) -> None:
+    """Else retention would delete a record dated 2019 at once, and one dated 2099 could never be corrected."""
+    name = pipeline.name(ARTICLES_RAW.name)
+    producer = KafkaProducer(bootstrap_servers=pipeline.kafka)
+    for year_2019_or_2099 in (1_546_300_800_000, 4_070_908_800_000):
+        producer.send(name, b"{}", key=b"k", partition=0, timestamp_ms=year_2019_or_2099).get(timeout=30)
+    producer.close()
+    consumer = KafkaConsumer(bootstrap_servers=pipeline.kafka, group_id=None, auto_offset_reset="earliest")
+    consumer.assign([TopicPartition(name, 0)])
+    times: list[int] = []
+    while len(times) < 2:
+        times += [record.timestamp for records in consumer.poll(timeout_ms=5000).values() for record in records]
+    consumer.close()
+    assert max(times) - min(times) < 60_000
