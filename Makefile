@@ -7,7 +7,7 @@ LOCK := deploy/locks/development.txt
 export OPENBLAS_NUM_THREADS := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo demo-picture test lint unit contract live quality bench faults lock clean
+.PHONY: help setup demo demo-picture test lint fetch unit contract live quality bench faults lock clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -28,7 +28,7 @@ demo: setup ## Run the main job on a real Kafka and Elasticsearch (KEEP=1 leaves
 demo-picture: setup ## Run the demo and draw its terminal output into docs/demo.svg
 	@$(BIN)/newsflow demo --picture docs/demo.svg
 
-test: setup lint ## Lint, types and every test, on the real servers
+test: lint fetch ## Lint, types and every test, on the real servers
 	@$(BIN)/pytest -q
 
 lint: setup ## Style, types and architecture
@@ -37,13 +37,16 @@ lint: setup ## Style, types and architecture
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports --no-logo
 
+fetch: setup ## Fetch what the tests need from outside
+	@$(BIN)/python -m tests.fetch
+
 unit: setup ## Unit tests alone
 	@$(BIN)/pytest -q tests/unit
 
-contract: setup ## Contract tests alone
+contract: fetch ## Contract tests alone
 	@$(BIN)/pytest -q tests/contract
 
-live: setup ## Tests on the real Kafka and Elasticsearch alone
+live: fetch ## Tests on the real Kafka and Elasticsearch alone
 	@$(BIN)/pytest -q tests/live
 
 quality: setup ## Pinned scores on public data

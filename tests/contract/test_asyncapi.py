@@ -1,16 +1,11 @@
 from __future__ import annotations
 
-import base64
 import copy
-import hashlib
 import json
 import os
-import shutil
-import subprocess
 import tarfile
 from collections.abc import Iterator
-from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import pytest
 from jsonschema import Draft7Validator, Draft202012Validator
@@ -18,63 +13,25 @@ from jsonschema import Draft7Validator, Draft202012Validator
 from schemas.dead_letter import REPLAYED, dead_letter_headers
 from schemas.export import dead_letter_headers_schema, exported
 from schemas.topics import ARTICLES_DLQ, TOPICS, Topic
+from tests.fetch import is_fetched, tarball
 
 ASYNCAPI = json.loads(exported()["asyncapi.json"])
-
-SPECIFICATION = "@asyncapi/specs@6.11.1"
-SHA512 = "A3WBLqAKGoJ2+6FWFtpjBlCQ1oFCcs4GxF7zsIGvNqp/klGUHjlA3aAcZ9XMMpLGE8zPeYDz2x9FmO6DSuKraQ=="
-"""Of the package's tarball, in base64 as npm writes it."""
 
 META_SCHEMA = "package/schemas/3.1.0-without-$id.json"
 
 
 @pytest.fixture(scope="session")
-def specification(tmp_path_factory: pytest.TempPathFactory) -> Draft7Validator:
-    """The AsyncAPI project's own JSON Schema of AsyncAPI 3.1.0; too large and too foreign to keep a copy here."""
-    tarball = _cache_folder() / "asyncapi" / "asyncapi-specs-6.11.1.tgz"
-    if not tarball.is_file() or _sha512(tarball) != SHA512:
-        packed = _pack(tmp_path_factory.mktemp("npm"))
-        assert _sha512(packed) == SHA512, f"npm gave another {SPECIFICATION} than the pinned one"
-        tarball.parent.mkdir(parents=True, exist_ok=True)
-        # Whole or not at all: another test run may read it at this moment.
-        partial = tarball.with_suffix(f".{os.getpid()}")
-        shutil.copyfile(packed, partial)
-        partial.replace(tarball)
-    with tarfile.open(tarball) as package:
+def specification() -> Draft7Validator:
+    """The AsyncAPI project's own JSON Schema of AsyncAPI 3.1.0, as `python -m tests.fetch` left it in the cache."""
+    if not is_fetched():
+        reason = "AsyncAPI cannot be checked: its specification was not fetched, which takes npm"
+        if os.environ.get("CI") == "true":
+            pytest.fail(reason)
+        pytest.skip(reason)
+    with tarfile.open(tarball()) as package:
         member = package.extractfile(META_SCHEMA)
         assert member is not None
         return Draft7Validator(json.load(member))
-
-
-def _cache_folder() -> Path:
-    if own := os.environ.get("NEWSFLOW_CACHE_DIR"):
-        return Path(own).expanduser()
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "newsflow"
-
-
-def _pack(folder: Path) -> Path:
-    npm = shutil.which("npm")
-    if npm is None:
-        _unavailable("npm is not installed here")
-    # In a folder of its own, so that no package.json or .npmrc around it has a say.
-    command = [npm, "pack", SPECIFICATION, "--ignore-scripts", "--loglevel=error", "--fetch-retries=1"]
-    try:
-        done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=120, check=False)
-    except subprocess.TimeoutExpired:
-        _unavailable(f"npm pack {SPECIFICATION} took more than two minutes")
-    if done.returncode != 0:
-        _unavailable(f"npm pack {SPECIFICATION} failed: {done.stderr.strip()[-300:]}")
-    return next(folder.glob("*.tgz"))
-
-
-def _unavailable(reason: str) -> NoReturn:
-    if os.environ.get("CI") == "true":
-        pytest.fail(f"AsyncAPI cannot be checked: {reason}")
-    pytest.skip(f"AsyncAPI cannot be checked: {reason}")
-
-
-def _sha512(file: Path) -> str:
-    return base64.b64encode(hashlib.sha512(file.read_bytes()).digest()).decode()
 
 
 def test_asyncapi_is_valid(specification: Draft7Validator) -> None:
