@@ -26,7 +26,7 @@ demo: setup ## Run the main job on a real Kafka and Elasticsearch (KEEP=1 leaves
 	@KEEP=$(or $(KEEP),0) $(BIN)/newsflow demo
 
 demo-picture: setup ## Run the demo and draw its terminal output into docs/demo.svg
-	@$(BIN)/newsflow demo --picture docs/demo.svg
+	@folder=$$(mktemp -d) && NEWSFLOW_RUN_DIR=$$folder/run $(BIN)/newsflow demo --picture docs/demo.svg; rm -rf $$folder
 
 test: lint fetch ## Lint, types and every test, on the real servers
 	@$(BIN)/pytest -q

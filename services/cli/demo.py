@@ -17,6 +17,7 @@ from rich.text import Text
 
 from schemas.article import Reason
 from schemas.document import INDEX_ALIAS
+from schemas.identity import article_id
 from services.cli.kafka_admin import dead_records
 from services.cli.search import ask, marked
 from services.cli.settings import AskSettings
@@ -28,6 +29,7 @@ from services.embedded.settings import EmbeddedSettings
 from services.embedded.stack import down as take_down
 from services.embedded.stack import up as bring_up
 from services.producer.app import publish
+from services.producer.core import Found
 from services.producer.settings import ProducerSettings
 from services.producer.sources.files import read_files
 
@@ -97,7 +99,8 @@ def _run(console: Console, run: RunFile) -> None:
     console.print(f"\nKafka at {run.kafka}, Elasticsearch at {run.elasticsearch}, four services on them")
     started = time.monotonic()
     folder = Path(str(files("seeds") / "README.md")).parent
-    report = publish(ProducerSettings(**addresses), read_files([folder], "local-files", "seeds"))
+    found = list(read_files([folder], "local-files", "seeds"))
+    report = publish(ProducerSettings(**addresses), found)
     for failed in report.failed:
         console.print(f"not sent: {failed.origin}: {failed.error}", markup=False)
     if report.failed or not wait_until_idle(settings, IDLE_LIMIT_SECONDS):
@@ -106,7 +109,10 @@ def _run(console: Console, run: RunFile) -> None:
     seconds = time.monotonic() - started
     with Elasticsearch(run.elasticsearch) as client:
         client.indices.refresh(index=settings.name(INDEX_ALIAS))
-        hits = client.search(index=settings.name(INDEX_ALIAS), size=100, sort=["@timestamp:desc"])["hits"]["hits"]
+        # Only these: the stack may hold other articles from before.
+        ids = {"terms": {"id": sorted({article_id(each.article) for each in found if isinstance(each, Found)})}}
+        index = settings.name(INDEX_ALIAS)
+        hits = client.search(index=index, query=ids, size=100, sort=["@timestamp:desc"])["hits"]["hits"]
         answer = ask(client, settings.name(INDEX_ALIAS), QUERY, 3)
     console.print(_table([hit["_source"] for hit in hits], console.width))
     dead = sum(1 for _ in dead_records(settings))
