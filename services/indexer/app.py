@@ -142,12 +142,25 @@ class Indexer:
             if left <= 0:
                 break
             missing = self.settings.bulk_records - len(records)
-            polled = self.consumer.poll(timeout_ms=int(left * 1000), max_records=missing)
+            polled = self._poll(left, missing)
             records += [record for found in polled.values() for record in found]
             if not records:
                 break
             end = end or time.monotonic() + self.settings.bulk_wait_seconds
         return records
+
+    def _poll(self, seconds: float, most: int) -> dict[TopicPartition, list[Any]]:
+        """Records by partition; none while the broker is away, which the client now and then raises."""
+        try:
+            polled: dict[TopicPartition, list[Any]] = self.consumer.poll(
+                timeout_ms=int(seconds * 1000), max_records=most
+            )
+        except KafkaError as error:
+            # What never passes, such as a missing right, turns the watchdog red and ends the process in time.
+            log.warning("nothing could be fetched", error=f"{type(error).__name__}: {error}")
+            time.sleep(seconds)
+            return {}
+        return polled
 
     def leave(self, status: int, why: str) -> NoReturn:
         """Stop at once; nothing in hand is committed."""
@@ -248,7 +261,7 @@ class Indexer:
             self.consumer.pause(*self.consumer.assignment())
             # A partition that a rebalance has just given us may bring records in this very poll: it is read
             # again from its last commit.
-            for place, polled in self.consumer.poll(timeout_ms=200, update_offsets=True).items():
+            for place, polled in self._poll(0.2, self.settings.bulk_records).items():
                 self.consumer.seek(place, polled[0].offset)
             self.watchdog.record_done()
         self.consumer.resume(*self.consumer.paused())

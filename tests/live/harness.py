@@ -87,6 +87,7 @@ class Pipeline:
                         "NEWSFLOW_PREFIX": self.prefix,
                         "KAFKA_SESSION_TIMEOUT_SECONDS": str(SESSION_TIMEOUT_SECONDS),
                         "TAGGER_PROCESSES": "1",
+                        "TMPDIR": str(self.folder),
                         **self.environment,
                         **environment,
                     },

@@ -17,7 +17,7 @@ from tests.bench.pipeline import texts
 from tests.live.conftest import Servers
 from tests.live.harness import ROOT, SERVICES, Pipeline, judge, steady, wait_until
 
-ARTICLES = int(os.environ.get("NEWSFLOW_TEST_ARTICLES", "400"))
+ARTICLES = int(os.environ.get("NEWSFLOW_TEST_ARTICLES", "250"))
 """How many go through the runs with kills; NEWSFLOW_TEST_ARTICLES=4950 makes it a long one (10 minutes)."""
 
 BROKEN: list[bytes | None] = [

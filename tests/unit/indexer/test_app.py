@@ -584,3 +584,22 @@ def test_the_indexer_and_a_stage_can_be_imported_together() -> None:
     """Tests, a tool that reads the metrics' names, and whoever runs all in one process do."""
     code = "import services.runtime.stage, services.indexer.app"
     subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
+
+
+def test_a_broker_that_goes_away_while_polling_ends_nothing(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Watchdog, "start", lambda _: None)
+    scene = make(bulk_wait_seconds=0)
+    scene.consumer.polled = [{place(0): [record(0, tagged("a"))]}]
+    polls = 0
+
+    def break_twice() -> None:
+        nonlocal polls
+        polls += 1
+        if polls <= 2:
+            raise KafkaConnectionError("socket disconnected")
+        if not scene.consumer.polled:
+            scene.indexer.stopping = True
+
+    scene.consumer.while_polling = break_twice
+    scene.indexer.run()
+    assert scene.index.documents.keys() == {"a"}
