@@ -9,6 +9,7 @@ from schemas.article import CleanArticle, RawArticle
 from schemas.topics import ARTICLES_CLEAN, ARTICLES_RAW
 from services.cleaner.core import clean_article
 from services.cleaner.settings import CleanerSettings
+from services.runtime.settings import load_settings
 from services.runtime.stage import Received, Stage, Step, run_stage
 
 
@@ -24,6 +25,6 @@ def load_step(_: CleanerSettings) -> Step:
 STAGE = Stage("cleaner", ARTICLES_RAW, ARTICLES_CLEAN, load_step)
 
 
-def main() -> NoReturn:
-    """Run one cleaner process."""
-    run_stage(STAGE, CleanerSettings)
+def main(settings: CleanerSettings | None = None) -> NoReturn:
+    """Run one cleaner process, with the settings from the environment if none are given."""
+    run_stage(STAGE, settings or load_settings(CleanerSettings))

@@ -8,6 +8,8 @@ from typing import Annotated
 
 import typer
 
+from services.cli.addresses import settings_of
+
 
 class Worker(StrEnum):
     """The stages that run on Faust."""
@@ -19,10 +21,16 @@ class Worker(StrEnum):
 
 def worker(stage: Annotated[Worker, typer.Argument(help="Which stage.")]) -> None:
     """Run one process of a stage until it is told to stop (Ctrl-C, SIGTERM)."""
-    # Imported here: a host of one service has the libraries of that service only.
-    import_module(f"services.{stage.value}.app").main()
+    _run(stage.value)
 
 
 def indexer() -> None:
     """Run one indexer process until it is told to stop (Ctrl-C, SIGTERM)."""
-    import_module("services.indexer.app").main()
+    _run("indexer")
+
+
+def _run(service: str) -> None:
+    # Imported here: a host of one service has the libraries of that service only.
+    settings = getattr(import_module(f"services.{service}.settings"), f"{service.capitalize()}Settings")
+    app = import_module(f"services.{service}.app")
+    app.main(settings_of(settings))

@@ -9,6 +9,7 @@ from schemas.article import CleanArticle, DedupedArticle
 from schemas.topics import ARTICLES_CLEAN, ARTICLES_DEDUPED
 from services.deduper.core import drop_repeats
 from services.deduper.settings import DeduperSettings
+from services.runtime.settings import load_settings
 from services.runtime.stage import Received, Stage, Step, run_stage
 
 
@@ -33,6 +34,6 @@ def load_step(settings: DeduperSettings) -> Step:
 STAGE = Stage("deduper", ARTICLES_CLEAN, ARTICLES_DEDUPED, load_step)
 
 
-def main() -> NoReturn:
-    """Run one deduper process."""
-    run_stage(STAGE, DeduperSettings)
+def main(settings: DeduperSettings | None = None) -> NoReturn:
+    """Run one deduper process, with the settings from the environment if none are given."""
+    run_stage(STAGE, settings or load_settings(DeduperSettings))

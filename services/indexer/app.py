@@ -314,9 +314,9 @@ def _place(record: Any) -> TopicPartition:
     return TopicPartition(record.topic, record.partition)
 
 
-def main() -> None:
-    """Run one indexer process with the settings from the environment."""
-    settings = load_settings(IndexerSettings)
+def main(settings: IndexerSettings | None = None) -> None:
+    """Run one indexer process, with the settings from the environment if none are given."""
+    settings = settings or load_settings(IndexerSettings)
     set_up_logging(settings.log_level, settings.log_format, STAGE)
     check_codecs(kafka.codec, "kafka-python")
     key = settings.elasticsearch_api_key

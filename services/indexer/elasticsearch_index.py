@@ -10,7 +10,7 @@ from elasticsearch import ApiError, Elasticsearch, TransportError
 
 from services.indexer.index import Forbidden, Outcome, TooLarge, Unavailable, Verdict, Write
 
-NOT_NOW = frozenset({429, 500, 502, 503, 504})
+NOT_NOW = frozenset({408, 429, 500, 502, 503, 504})
 """Status of a request or an item that may well succeed later."""
 
 NOT_THE_DOCUMENT = frozenset(

@@ -94,7 +94,10 @@ def _send(
     def conclude() -> None:
         origin, record, future = waiting.popleft()
         try:
-            future.get(timeout=settings.delivery_timeout_seconds + 5)
+            if future is None:
+                failed.add(record.key)
+            else:
+                future.get(timeout=settings.delivery_timeout_seconds + 5)
         except KafkaError:
             failed.add(record.key)
         if record.key in failed:
@@ -108,9 +111,7 @@ def _send(
         try:
             future = producer.send(settings.name(ARTICLES_RAW.name), key=record.key, value=record.value)
         except KafkaError:
-            failed.add(record.key)
-            again((origin, record))
-            continue
+            future = None  # its turn comes in order, like that of the others
         waiting.append((origin, record, future))
         if len(waiting) >= settings.in_flight_records:
             conclude()

@@ -12,6 +12,9 @@ REPEAT_SECONDS = 10.0
 """The same warning of a client library is logged at most once in so many seconds. A broker that is away for
 five seconds drew 1,777 error lines from the client (measured); one with a count says as much."""
 
+MOST_REPEATS = 1_000
+"""Different messages that are remembered; a library may put changing text into them."""
+
 NOISY = ("aiokafka", "kafka", "faust", "mode", "elastic_transport")
 """Client libraries whose repeats are held back; our own records never are."""
 
@@ -34,6 +37,8 @@ class HoldBackRepeats(logging.Filter):
             self._seen[key] = (last, held + 1)
             return False
         self._seen[key] = (now, 0)
+        if len(self._seen) > MOST_REPEATS:
+            self._seen.clear()
         if held:
             record.msg = f"{record.msg} ({held} more like this in the last {now - last:.0f} s)"
         return True

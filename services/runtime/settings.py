@@ -76,7 +76,7 @@ class ServiceSettings(BaseSettings):
     @property
     def servers(self) -> list[str]:
         """Kafka's addresses as a list."""
-        return [server.strip() for server in self.kafka_bootstrap_servers.split(",")]
+        return [server.strip() for server in self.kafka_bootstrap_servers.split(",") if server.strip()]
 
 
 class StageSettings(ServiceSettings):

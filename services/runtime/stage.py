@@ -33,7 +33,6 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import TimeoutError as PoolTimeout
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any, Generic, NoReturn, TypeVar
 
 import aiokafka.codec
@@ -52,7 +51,7 @@ from services.runtime.codecs import check_codecs
 from services.runtime.health import Health, serve_health
 from services.runtime.logging import set_up_logging
 from services.runtime.metrics import DEAD_LETTERS, RECORDS
-from services.runtime.settings import StageSettings, load_settings
+from services.runtime.settings import StageSettings
 from services.runtime.watchdog import Watchdog
 
 log = structlog.get_logger(__name__)
@@ -248,7 +247,7 @@ class StageWorker:
             web_enabled=False,  # Rule 8: it would listen on every interface
             store="memory://",
             # Faust makes this folder even where there are no tables; by default in the current one.
-            datadir=str(Path(tempfile.gettempdir()) / f"newsflow-{self.group}"),
+            datadir=tempfile.mkdtemp(prefix=f"newsflow-{self.group}-"),
         )
 
     def run(self) -> NoReturn:
@@ -378,9 +377,8 @@ def _headers(message: Any) -> list[tuple[str, bytes]]:
     return [(str(name), value or b"") for name, value in pairs]
 
 
-def run_stage(stage: Stage, settings_type: type[StageSettings]) -> NoReturn:
-    """Run one process of a stage with its settings from the environment."""
-    settings = load_settings(settings_type)
+def run_stage(stage: Stage, settings: StageSettings) -> NoReturn:
+    """Run one process of a stage."""
     set_up_logging(settings.log_level, settings.log_format, stage.name)
     log.info("starting", stage=stage.name, source=stage.source.name, target=stage.target.name)
     started = time.monotonic()

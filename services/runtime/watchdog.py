@@ -84,15 +84,17 @@ class Watchdog:
                     )
                 self._look(consumer)
                 self.health.green("kafka")
+                self.health.green("watchdog")
             except KafkaError as error:
                 self.health.red("kafka", f"Kafka does not answer: {type(error).__name__}")
                 self._moved = time.monotonic()
                 if consumer is not None:
                     consumer.close(autocommit=False, timeout_ms=0)
                     consumer = None
-            except Exception:
+            except Exception as error:
                 # The work changes what is read here while it is read. A watchdog that died would see nothing.
                 log.exception("the watchdog could not look")
+                self.health.red("watchdog", f"the watchdog cannot look: {type(error).__name__}")
 
     def _look(self, consumer: KafkaConsumer) -> None:
         now = time.monotonic()
@@ -125,7 +127,9 @@ class Watchdog:
     def _judge(self, now: float, reason: str) -> None:
         limit = self.settings.stall_limit_seconds
         still = now - self._moved
-        if still > limit:
+        if still <= limit:
+            self.health.green("stall")
+        else:
             self.health.red("stall", f"{reason} for {still:.0f} s")
         if still > limit * (1 + GRACE):
             self.leave(f"{reason} for {still:.0f} s")

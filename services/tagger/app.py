@@ -7,6 +7,7 @@ from typing import NoReturn
 
 from schemas.article import DedupedArticle, TaggedArticle
 from schemas.topics import ARTICLES_DEDUPED, ARTICLES_TAGGED
+from services.runtime.settings import load_settings
 from services.runtime.stage import Received, Stage, Step, run_stage
 from services.tagger.core import tag_articles
 from services.tagger.settings import TaggerSettings
@@ -27,6 +28,6 @@ def load_step(settings: TaggerSettings) -> Step:
 STAGE = Stage("tagger", ARTICLES_DEDUPED, ARTICLES_TAGGED, load_step)
 
 
-def main() -> NoReturn:
-    """Run one tagger process."""
-    run_stage(STAGE, TaggerSettings)
+def main(settings: TaggerSettings | None = None) -> NoReturn:
+    """Run one tagger process, with the settings from the environment if none are given."""
+    run_stage(STAGE, settings or load_settings(TaggerSettings))

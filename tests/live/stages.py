@@ -17,7 +17,7 @@ from pydantic_settings import SettingsConfigDict
 from schemas.article import CleanArticle, Paragraph, RawArticle
 from schemas.identity import article_id
 from schemas.topics import ARTICLES_CLEAN, ARTICLES_RAW
-from services.runtime.settings import StageSettings
+from services.runtime.settings import StageSettings, load_settings
 from services.runtime.stage import Received, Stage, Step, run_stage
 
 
@@ -63,4 +63,4 @@ if __name__ == "__main__":
     sys.argv[1:] = []
     # By its own name, so that the child processes find the step by import.
     itself = importlib.import_module("tests.live.stages")
-    run_stage(itself.STAGE, itself.FaultySettings)
+    run_stage(itself.STAGE, load_settings(itself.FaultySettings))

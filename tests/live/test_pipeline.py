@@ -181,7 +181,10 @@ def test_the_producer_fails_when_no_broker_answers(pipeline: Pipeline) -> None:
 
 def test_two_processes_of_a_stage_share_the_work(pipeline: Pipeline) -> None:
     good = articles(60)
-    pipeline.start("cleaner#1", "cleaner#2", "deduper", "tagger", "indexer#1", "indexer#2")
+    pipeline.start("cleaner#1", "deduper", "tagger", "indexer#1")
+    # The second ones as a person starts them.
+    pipeline.start("cleaner#2", module="services.cli worker cleaner")
+    pipeline.start("indexer#2", module="services.cli indexer")
     pipeline.send(good)
     pipeline.wait_idle(120)
     judge(pipeline, good)

@@ -32,15 +32,15 @@ def read_files(paths: Iterable[Path], publisher: str, producer: str) -> Iterator
     for path in paths:
         if path.is_dir():
             for file in sorted(path.rglob("*")):
-                if file.is_file() and file.suffix in ENDINGS and not file.name.endswith(EXPECTATION):
+                if file.is_file() and file.suffix.lower() in ENDINGS and not file.name.endswith(EXPECTATION):
                     yield from _read_file(file, file.relative_to(path).as_posix(), publisher, producer)
         elif path.name.endswith(EXPECTATION):
             continue  # a shell's `seeds/*.json` names these too
         elif not path.is_file():
             yield Unusable(str(path), "there is no such file or folder")
-        elif path.suffix not in ENDINGS:
+        elif path.suffix.lower() not in ENDINGS:
             yield Unusable(str(path), f"its ending is none of {', '.join(ENDINGS)}")
-        elif path.suffix in NAMED and single.setdefault(path.name, path) != path:
+        elif path.suffix.lower() in NAMED and single.setdefault(path.name, path) != path:
             yield Unusable(str(path), f"its name is its id, and {single[path.name]} has it too: give their folder")
         else:
             yield from _read_file(path, path.name, publisher, producer)
@@ -56,7 +56,7 @@ def read_lines(lines: Iterable[bytes], origin: str, producer: str | None = None)
 def _read_file(file: Path, name: str, publisher: str, producer: str) -> Iterator[Found | Unusable]:
     origin = str(file)
     try:
-        if file.suffix in (".jsonl", ".ndjson"):
+        if file.suffix.lower() in (".jsonl", ".ndjson"):
             with file.open("rb") as lines:
                 yield from read_lines(lines, origin, producer)
             return
@@ -64,7 +64,7 @@ def _read_file(file: Path, name: str, publisher: str, producer: str) -> Iterator
     except OSError as error:
         yield Unusable(origin, f"it cannot be read: {error.strerror}")
         return
-    if file.suffix == ".json":
+    if file.suffix.lower() == ".json":
         yield _read_record(content, origin, producer)
         return
     try:
@@ -75,7 +75,7 @@ def _read_file(file: Path, name: str, publisher: str, producer: str) -> Iterator
     if not text.strip():
         yield Unusable(origin, "it is empty")
     else:
-        field = "body" if file.suffix == ".txt" else "html"
+        field = "body" if file.suffix.lower() == ".txt" else "html"
         try:
             given = {field: text, "publisher": publisher, "id": name, "producer": producer}
             yield Found(origin, RawArticle.model_validate(given))

@@ -133,6 +133,7 @@ class MemoryIndex:
     def write(self, documents: Sequence[Write]) -> list[Outcome]:
         names = [document.id for document in documents]
         self.requests.append(names)
+        assert len(self.requests) < 1_000, "no test needs so many: this would go on for ever"
         told = self.fault(names)
         return [told.get(document.id) or self._take(document) for document in documents]
 
@@ -400,6 +401,25 @@ def test_after_a_request_without_an_answer_the_others_wait(make: Make) -> None:
     scene.settle(*[record(offset, tagged(name, text)) for offset, name in enumerate("abc")])
     assert scene.index.requests == [["a"], ["a"], ["a"], ["b"], ["c"]]
     assert scene.consumer.commits == [{0: 3}]
+
+
+def test_after_a_half_without_an_answer_the_other_half_waits(scene: Scene) -> None:
+    answered = False
+
+    def fault(names: list[str]) -> dict[str, Outcome]:
+        nonlocal answered
+        if len(names) > 2:
+            raise TooLarge("413")
+        if not answered:
+            answered = True
+            raise Unavailable("ConnectionTimeout")
+        return {}
+
+    scene.index.fault = fault
+    scene.settle(*[record(offset, tagged(name)) for offset, name in enumerate("abcd")])
+    whole, first, second = list("abcd"), ["a", "b"], ["c", "d"]
+    assert scene.index.requests == [whole, first, whole, first, second]
+    assert scene.consumer.commits == [{0: 4}]
 
 
 # ---------------------------------------------------------------- partitions that go away

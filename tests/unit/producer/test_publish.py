@@ -184,7 +184,6 @@ def test_a_correction_stays_behind_what_it_corrects(broker: Broker) -> None:
     assert bodies(broker)[-1] == "corrected: at ten"
 
 
-@pytest.mark.xfail(reason="what cannot be sent is again in line before what is not confirmed later", strict=True)
 def test_a_correction_that_could_not_be_sent_stays_behind_what_it_corrects(broker: Broker) -> None:
     versions = [
         Found(f"file:{body}", RawArticle(publisher="harbour-post.example", id="17", body=body))
