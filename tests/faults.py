@@ -154,7 +154,7 @@ FAULTS = (
         INDEX,
         '"cluster_block_exception", ',
         "",
-        f"{INDEXING}::test_t9_a_full_disk_blocks_and_is_cleared",
+        f"{INDEXING}::test_t9_a_full_disk_blocks_and_is_cleared[write]",
     ),
     Fault(
         "a missing alias is the document's fault",

@@ -183,16 +183,20 @@ def test_t8_a_request_that_is_too_large_is_split(pipeline: Pipeline, proxy: Faul
     assert [(each.key, each.letter.reason) for each in pipeline.dead()] == [(b"giant", "refused_by_index")]
 
 
-def test_t9_a_full_disk_blocks_and_is_cleared(pipeline: Pipeline) -> None:
-    """Break: take `cluster_block_exception` out of `NOT_THE_DOCUMENT`."""
+@pytest.mark.parametrize("block", ["read_only_allow_delete", "write"])
+def test_t9_a_full_disk_blocks_and_is_cleared(pipeline: Pipeline, block: str) -> None:
+    """The first block is the flood stage's (429), the second answers 403 as the flood stage once did.
+
+    Break: take `cluster_block_exception` out of `NOT_THE_DOCUMENT`.
+    """
     with Elasticsearch(pipeline.elasticsearch) as client:
         alias = pipeline.name(INDEX_ALIAS)
-        client.indices.put_settings(index=alias, settings={"index.blocks.read_only_allow_delete": True})
+        client.indices.put_settings(index=alias, settings={f"index.blocks.{block}": True})
         send(pipeline, [tagged(name) for name in ids(30)])
         pipeline.start("indexer", wait=False)
         wait_until(lambda: "waiting for Elasticsearch" in pipeline.log("indexer"), 30, pipeline.tails)
         assert lag(pipeline) == 30
-        client.indices.put_settings(index=alias, settings={"index.blocks.read_only_allow_delete": None})
+        client.indices.put_settings(index=alias, settings={f"index.blocks.{block}": None})
     pipeline.wait_idle(groups=["indexer"])
     assert pipeline.documents().keys() == set(ids(30))
     assert pipeline.dead() == []

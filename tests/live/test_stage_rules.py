@@ -199,6 +199,16 @@ def test_rule_7_a_topic_made_anew_under_a_worker_is_noticed(pipeline: Pipeline) 
 def test_rule_8_a_killed_process_holds_its_group_up_for_seconds(pipeline: Pipeline) -> None:
     """Break: leave out `broker_session_timeout` (the client's default is 60 s)."""
     pipeline.start("cleaner#1", "cleaner#2", module=FAULTY)
+    admin = KafkaAdminClient(bootstrap_servers=pipeline.kafka)
+    group = pipeline.name("cleaner")
+
+    def shared() -> bool:
+        state = admin.describe_groups([group])[group]
+        return state["group_state"] == "Stable" and len(state["members"]) == 2
+
+    # Only a process that holds partitions holds anything up.
+    wait_until(shared, 30, lambda: str(admin.describe_groups([group])))
+    admin.close()
     pipeline.kill("cleaner#1")
     sent = articles([f"text {index}" for index in range(100)])
     pipeline.send(sent)
