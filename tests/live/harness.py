@@ -9,8 +9,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -49,7 +48,6 @@ class Pipeline:
     folder: Path
     environment: dict[str, str] = field(default_factory=dict)
     running: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
-    health: dict[str, str] = field(default_factory=dict)
 
     def set_up(self) -> None:
         set_up(
@@ -259,18 +257,3 @@ def judge(
     if clean_run is not None:
         assert steady(documents) == clean_run
     pipeline.wait_idle(1)
-
-
-@contextmanager
-def environment(**variables: str) -> Iterator[None]:
-    """The environment with these variables, for code of ours that reads it."""
-    before = {name: os.environ.get(name) for name in variables}
-    os.environ.update(variables)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = value

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import os
-import sys
+import re
 import time
 from pathlib import Path
 
@@ -250,7 +250,8 @@ def test_rule_9_a_missing_codec_is_named_at_the_start(pipeline: Pipeline, tmp_pa
     pipeline.send(articles(["text"]), codec="zstd")
     pipeline.start("cleaner", module=FAULTY, wait=False, PYTHONPATH=path)
     assert pipeline.wait_exit("cleaner", 30) == 1
-    assert "codec missing: snappy, zstd" in pipeline.log("cleaner") or "zstd" in pipeline.log("cleaner")
+    # Before the semicolon: behind it stands what to install, which names them all.
+    assert re.search(r"codec missing: [^;]*zstd", pipeline.log("cleaner"))
     assert [each.lag for each in lags(pipeline.settings) if each.group.endswith("cleaner")] == [1]
     run_to_end(pipeline)
     assert len(results(pipeline)) == 1
@@ -262,4 +263,3 @@ def test_a_stage_needs_its_settings(pipeline: Pipeline) -> None:
     assert pipeline.wait_exit("cleaner", 30) == 2
     assert "KAFKA_BOOTSTRAP_SERVERS" in pipeline.log("cleaner")
     pipeline.kafka = kafka
-    assert sys.executable
