@@ -22,6 +22,7 @@ A record's way through this file: `_work` takes a batch, `_run` has a child proc
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import multiprocessing
 import os
@@ -120,6 +121,7 @@ def _start_child(stage: Stage, settings: StageSettings) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent decides
     set_up_logging(settings.log_level, settings.log_format, stage.name)
     _loaded = (stage, stage.load_step(settings))
+    gc.freeze()  # a model is a million objects that live as long as the process: not to be looked through again
 
 
 def _run_chunk(tasks: Sequence[Task]) -> list[Verdict]:

@@ -123,7 +123,7 @@ def _record(text: str, name: str) -> RawArticle:
 def main() -> None:
     """Print the ratio, and what it is made of."""
     arguments = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    arguments.add_argument("--articles", type=int, default=1500)
+    arguments.add_argument("--articles", type=int, default=3000)
     arguments.add_argument("--processes", type=int, default=os.cpu_count() or 2)
     given = arguments.parse_args()
     articles = texts(given.articles)

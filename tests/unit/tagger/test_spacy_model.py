@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from schemas.article import Label
 from services.tagger import spacy_model
 from services.tagger.core import Span, tag_articles
-from services.tagger.spacy_model import MAX_PIECE_LENGTH, SpacyModel, load_model
+from services.tagger.spacy_model import KEPT_CHARACTERS, MAX_PIECE_LENGTH, SpacyModel, load_model
 
 from .marking import article, names
 
@@ -75,14 +75,30 @@ def test_texts_keep_their_order_over_the_batches(model: SpacyModel) -> None:
     ]
 
 
-def test_words_of_a_text_do_not_stay_in_memory(model: SpacyModel) -> None:
-    def words() -> tuple[int, int]:
-        return len(model.pipeline.vocab.strings), len(list(model.pipeline.vocab))
+def words(model: SpacyModel) -> tuple[int, int]:
+    return len(model.pipeline.vocab.strings), len(list(model.pipeline.vocab))
 
-    model.find_spans([TEXT])
-    before = words()
+
+def test_words_of_the_first_texts_are_remembered(model: SpacyModel) -> None:
+    model.characters_kept = KEPT_CHARACTERS - 1
+    before = words(model)
+    first = "Vxa1qord met Zka1qick."
+    spans = model.find_spans([first])
+    assert model.characters_kept == KEPT_CHARACTERS - 1 + len(first)
+    after = words(model)
+    assert after > before
+    assert "Vxa1qord" in model.pipeline.vocab.strings
+    # Remembered or not, the entities are the same.
+    assert model.find_spans([first]) == spans
+    assert words(model) == after
+
+
+def test_words_of_later_texts_do_not_stay_in_memory(model: SpacyModel) -> None:
+    model.characters_kept = KEPT_CHARACTERS
+    before = words(model)
     model.find_spans([" ".join(f"Qx{n}vord met Zk{n}wick." for n in range(200))])
-    assert words() == before
+    assert words(model) == before
+    assert model.characters_kept == KEPT_CHARACTERS
 
 
 def test_an_article_in_the_words_of_the_wires(model: SpacyModel) -> None:
