@@ -7,7 +7,7 @@ LOCK := deploy/locks/development.txt
 export OPENBLAS_NUM_THREADS := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo demo-picture test lint fetch unit contract live quality bench faults lock clean
+.PHONY: help setup demo demo-picture test lint fetch unit contract live test-compose quality bench faults lock clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -49,6 +49,9 @@ contract: fetch ## Contract tests alone
 live: fetch ## Tests on the real Kafka and Elasticsearch alone
 	@$(BIN)/pytest -q tests/live
 
+test-compose: setup ## docker-compose.yml on a Docker engine, judged as the live tests are
+	@$(BIN)/python -m tests.compose
+
 quality: setup ## Pinned scores on public data
 	@$(BIN)/pytest -q tests/quality
 
@@ -58,9 +61,16 @@ bench: setup ## The whole pipeline against the bare model, in one run
 faults: setup ## Break each rule on purpose and see its test fail (takes long)
 	@$(BIN)/python -m tests.faults
 
+COMPILE := uv pip compile --quiet --generate-hashes --universal --no-header
+
 lock: setup ## Resolve the requirements anew
-	@echo "uv==$$($(BIN)/uv --version | cut -d' ' -f2)" | $(BIN)/uv pip compile --quiet --generate-hashes --universal --no-header -o deploy/locks/uv.txt -
-	@$(BIN)/uv pip compile --quiet --generate-hashes --universal --python-version 3.11 --no-header --extra all --group dev pyproject.toml -o $(LOCK)
+	@echo "uv==$$($(BIN)/uv --version | cut -d' ' -f2)" | $(BIN)/$(COMPILE) -o deploy/locks/uv.txt -
+	@$(BIN)/$(COMPILE) --python-version 3.11 --extra all --group dev pyproject.toml -o $(LOCK)
+	@# The images take their versions from there: what is tested is what runs.
+	@$(BIN)/python -c 'import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["build-system"]["requires"], sep="\n")' \
+	  | $(BIN)/$(COMPILE) --python-version 3.11 -c $(LOCK) -o deploy/locks/wheel.txt -
+	@$(BIN)/$(COMPILE) --python-version 3.11 -c $(LOCK) --extra indexer pyproject.toml -o deploy/locks/producer.txt
+	@$(BIN)/$(COMPILE) --python-version 3.11 -c $(LOCK) --extra cleaner --extra deduper --extra tagger pyproject.toml -o deploy/locks/services.txt
 
 clean: ## Stop the embedded servers and delete what was made here
 	@test ! -x $(BIN)/newsflow || $(BIN)/newsflow down --wipe

@@ -12,7 +12,10 @@ VERBS: dict[str, tuple[str, str]] = {
     "up": ("services.cli.up:up", "Start Kafka, Elasticsearch and the services on this machine, without Docker."),
     "down": ("services.cli.down:down", "Stop what `up` started."),
     "demo": ("services.cli.demo:demo", "The main job from nothing to search hits."),
-    "setup": ("services.cli.setup:setup", "Create topics, index templates and the alias."),
+    "setup": (
+        "services.cli.setup:setup",
+        "Create topics, keys, index templates and the alias; or Kibana's dashboard.",
+    ),
     "produce": ("services.cli.produce:produce", "Send articles to Kafka, each one confirmed."),
     "worker": ("services.cli.worker:worker", "Run one process of a stage."),
     "indexer": ("services.cli.worker:indexer", "Run one indexer process."),
@@ -21,6 +24,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "status": ("services.cli.status:status", "Lag, counts, dead letters and health."),
     "dlq": ("services.cli.dlq:app", "Look at dead letters, and publish them again."),
     "schema": ("services.cli.schema:app", "The contract as JSON Schema and AsyncAPI; check records against it."),
+    "health": ("services.cli.health:health", "Is the service beside this one well; for containers."),
     "doctor": ("services.cli.doctor:doctor", "What is missing on this machine, and what to do about it."),
 }
 """Verb -> where it is, and its line of help."""

@@ -48,9 +48,8 @@ def search(
     if len(query) > MAX_QUERY_CHARACTERS:
         raise typer.BadParameter(f"at most {MAX_QUERY_CHARACTERS} characters")
     settings = settings_of(AskSettings)
-    key = settings.elasticsearch_api_key
     try:
-        with Elasticsearch(settings.elasticsearch_url, api_key=key.get_secret_value() if key else None) as client:
+        with settings.connect() as client:
             answer = ask(client, settings.name(INDEX_ALIAS), query, size)
     except (ApiError, TransportError) as error:
         errors.print(f"Elasticsearch at {settings.elasticsearch_url} did not answer: {error}", markup=False)

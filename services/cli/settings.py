@@ -2,13 +2,8 @@
 
 from __future__ import annotations
 
-from pydantic import Field, SecretStr
-
-from services.runtime.settings import ServiceSettings, shared
+from services.runtime.elasticsearch import ElasticsearchSettings
 
 
-class AskSettings(ServiceSettings):
+class AskSettings(ElasticsearchSettings):
     """Where to ask, with which key."""
-
-    elasticsearch_url: str = Field(min_length=1, validation_alias=shared("ELASTICSEARCH_URL"))
-    elasticsearch_api_key: SecretStr | None = Field(default=None, validation_alias=shared("ELASTICSEARCH_API_KEY"))

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import time
+from contextlib import suppress
 from typing import Annotated, Any
 
-import requests
 import typer
-from elasticsearch import ApiError, Elasticsearch, TransportError
+import urllib3
+from elasticsearch import ApiError, AuthorizationException, TransportError
 from kafka.errors import KafkaError
 from rich.console import Console
 from rich.table import Table
@@ -54,10 +55,11 @@ def look(settings: AskSettings) -> dict[str, Any]:
         {"topic": each.topic, "group": each.group, "lag": each.lag, "end_offset": each.end_offset}
         for each in lags(settings)
     ]
-    key = settings.elasticsearch_api_key
     alias = settings.name(INDEX_ALIAS)
-    with Elasticsearch(settings.elasticsearch_url, api_key=key.get_secret_value() if key else None) as client:
-        client.indices.refresh(index=alias)
+    with settings.connect() as client:
+        # A key that may only read counts what the last refresh showed, at the most seconds ago.
+        with suppress(AuthorizationException):
+            client.indices.refresh(index=alias)
         indexed = client.count(index=alias)["count"]
     services = _services()
     return {
@@ -75,9 +77,9 @@ def _services() -> list[dict[str, Any]]:
     found = []
     for service in run.services if run else ():
         try:
-            answer = requests.get(f"{service.health}/healthz", timeout=5).json()
+            answer = urllib3.request("GET", f"{service.health}/healthz", timeout=5, retries=False).json()
             found.append({"name": service.name, "ok": answer["ok"], "reason": answer["reason"]})
-        except (requests.RequestException, ValueError) as error:
+        except (urllib3.exceptions.HTTPError, ValueError) as error:
             found.append({"name": service.name, "ok": False, "reason": f"no answer: {type(error).__name__}"})
     return found
 

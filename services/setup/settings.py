@@ -2,19 +2,63 @@
 
 from __future__ import annotations
 
-from pydantic import Field, SecretStr
+from pathlib import Path
+from typing import Any
 
-from services.runtime.settings import ServiceSettings, shared
+from elasticsearch import Elasticsearch
+from pydantic import Field, SecretStr, ValidationInfo, field_validator
+
+from services.runtime.elasticsearch import ElasticsearchSettings
+from services.runtime.settings import shared
+
+SUPERUSER = "elastic"
+"""The user that Elasticsearch brings along and that may do everything."""
 
 
-class SetupSettings(ServiceSettings):
-    """Where topics and templates go. Waiting is bounded, so that a one-shot container ends."""
+class SetupSettings(ElasticsearchSettings):
+    """Where topics, templates and keys go. Waiting is bounded, so that a one-shot container ends."""
 
-    elasticsearch_url: str = Field(min_length=1, validation_alias=shared("ELASTICSEARCH_URL"))
-    elasticsearch_api_key: SecretStr | None = Field(default=None, validation_alias=shared("ELASTICSEARCH_API_KEY"))
     setup_wait_seconds: float = Field(
-        default=120.0, gt=0, description="How long to wait for Kafka and Elasticsearch to answer."
+        default=120.0, gt=0, description="How long to wait for Kafka, Elasticsearch and Kibana to answer."
     )
     topic_replication_factor: int = Field(
         default=-1, description="Copies of each topic; -1 leaves it to the broker's default."
     )
+    elastic_password: SecretStr | None = Field(
+        default=None,
+        description="Password of the user `elastic`. With it set-up makes the roles and keys of the services; "
+        "without it, security is left as it is. Not together with a key.",
+    )
+    kibana_password: SecretStr | None = Field(
+        default=None, description="What the password of `kibana_system` is set to; left out: it stays."
+    )
+    kibana_url: str | None = Field(default=None, description="Where `newsflow setup --kibana` finds Kibana.")
+    keys_dir: Path | None = Field(
+        default=None,
+        validation_alias=shared("NEWSFLOW_KEYS_DIR"),
+        description="Folder for the keys: indexer/api_key and search/api_key. Left out: no keys are made.",
+    )
+    bind_address: str = Field(
+        default="127.0.0.1",
+        description="The address on which Elasticsearch and Kibana are published; unless it is loopback, the "
+        "passwords that Newsflow is shipped with are refused.",
+    )
+
+    @field_validator("elastic_password", "kibana_password", "kibana_url", "keys_dir", mode="before")
+    @classmethod
+    def _nothing_is_none(cls, value: object) -> object:
+        return value or None
+
+    @field_validator("elastic_password")
+    @classmethod
+    def _password_or_key(cls, password: SecretStr | None, info: ValidationInfo) -> SecretStr | None:
+        if password and (info.data.get("elasticsearch_api_key") or info.data.get("elasticsearch_api_key_file")):
+            raise ValueError("set this or a key of Elasticsearch, not both")
+        return password
+
+    def connect(self, **options: Any) -> Elasticsearch:
+        """As the user `elastic` where its password is set, else as every service."""
+        if self.elastic_password is None:
+            return super().connect(**options)
+        login = (SUPERUSER, self.elastic_password.get_secret_value())
+        return Elasticsearch(self.elasticsearch_url, basic_auth=login, **options)

@@ -9,6 +9,7 @@ from tests.unit.cli.conftest import Newsflow
 
 PROMISED = {
     "up", "down", "setup", "produce", "worker", "indexer", "process", "search", "status", "dlq", "schema", "doctor",
+    "health",
 }  # fmt: skip
 
 

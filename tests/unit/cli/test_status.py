@@ -7,6 +7,8 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from elastic_transport import ApiResponseMeta, HttpHeaders, NodeConfig
+from elasticsearch import AuthorizationException
 from kafka.errors import KafkaConnectionError
 
 from services.cli import status
@@ -22,8 +24,8 @@ SETTINGS = AskSettings(kafka_bootstrap_servers="127.0.0.1:1", elasticsearch_url=
 class Client:
     """Stands for the Elasticsearch client."""
 
-    def __init__(self, *_: object, **__: object) -> None:
-        self.indices = SimpleNamespace(refresh=lambda index: None)
+    def __init__(self, stack: Stack) -> None:
+        self.indices = SimpleNamespace(refresh=stack.refresh)
 
     def __enter__(self) -> Client:
         return self
@@ -43,6 +45,7 @@ class Stack:
         self.now = 0.0
         self.lags: Iterator[Sequence[int] | Exception] = iter([])
         self.services: tuple[ServiceAddress, ...] = ()
+        self.may_refresh = True
 
     def look(self, _: object) -> list[Lag]:
         self.now += 0.1  # asking takes a while
@@ -53,6 +56,12 @@ class Stack:
             Lag(f"articles-{name}", group, value, 100)
             for (name, group), value in zip((("raw", "cleaner"), ("clean", "deduper")), values, strict=True)
         ]
+
+    def refresh(self, index: str) -> None:
+        assert index == "news-articles"
+        if not self.may_refresh:
+            meta = ApiResponseMeta(403, "1.1", HttpHeaders(), 0.0, NodeConfig("http", "127.0.0.1", 1))
+            raise AuthorizationException("security_exception", meta, {})
 
     def sleep(self, seconds: float) -> None:
         self.now += seconds
@@ -77,7 +86,7 @@ def stack(monkeypatch: pytest.MonkeyPatch) -> Stack:
     monkeypatch.setenv("ELASTICSEARCH_URL", "http://127.0.0.1:1")
     monkeypatch.setattr(status, "lags", stack.look)
     monkeypatch.setattr(status, "dead_records", lambda _: iter([object(), object()]))
-    monkeypatch.setattr(status, "Elasticsearch", Client)
+    monkeypatch.setattr(AskSettings, "connect", lambda _: Client(stack))
     monkeypatch.setattr(status, "read_run_file", stack.run_file)
     monkeypatch.setattr(status, "time", SimpleNamespace(monotonic=lambda: stack.now, sleep=stack.sleep))
     return stack
@@ -122,6 +131,12 @@ def test_a_service_that_is_not_well_or_not_there_is_status_1(newsflow: Newsflow,
     ]
     assert answer["services"][0]["reason"] == "starting"
     assert "no answer" in answer["services"][1]["reason"]
+
+
+def test_a_key_that_may_only_read_is_enough(newsflow: Newsflow, stack: Stack) -> None:
+    stack.may_refresh = False
+    said = newsflow("status", "--json")
+    assert (said.status, json.loads(said.out)["indexed"]) == (0, 42)
 
 
 def test_people_read_the_same(newsflow: Newsflow, stack: Stack) -> None:

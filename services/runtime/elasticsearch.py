@@ -1,0 +1,69 @@
+"""Where Elasticsearch is and with which key it is asked: the settings that every user of it shares."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from elasticsearch import Elasticsearch
+from pydantic import Field, SecretStr, ValidationInfo, field_validator
+from pydantic_settings import SettingsConfigDict
+
+from services.runtime.settings import ServiceSettings, shared
+
+
+class ElasticsearchSettings(ServiceSettings):
+    """The address, and the key or the file that holds it; neither where Elasticsearch asks for none."""
+
+    # A wrong value may be a key in the wrong variable.
+    model_config = SettingsConfigDict(hide_input_in_errors=True)
+
+    elasticsearch_url: str = Field(min_length=1, validation_alias=shared("ELASTICSEARCH_URL"))
+    elasticsearch_api_key: SecretStr | None = Field(
+        default=None,
+        validation_alias=shared("ELASTICSEARCH_API_KEY"),
+        description="The key in its `encoded` form, as Elasticsearch gives it.",
+    )
+    elasticsearch_api_key_file: Path | None = Field(
+        default=None,
+        validation_alias=shared("ELASTICSEARCH_API_KEY_FILE"),
+        description="A file that holds the key and nothing else; not together with ELASTICSEARCH_API_KEY. It is "
+        "read at the start: a process whose key was replaced finds the new one when it starts again.",
+    )
+
+    @field_validator("elasticsearch_api_key", "elasticsearch_api_key_file", mode="before")
+    @classmethod
+    def _empty_is_none(cls, value: object) -> object:
+        """A compose file passes a variable that nobody set as an empty one."""
+        return value or None
+
+    @field_validator("elasticsearch_api_key_file")
+    @classmethod
+    def _one_readable_key(cls, file: Path | None, info: ValidationInfo) -> Path | None:
+        if file is not None:
+            if info.data.get("elasticsearch_api_key") is not None:
+                raise ValueError("set this or ELASTICSEARCH_API_KEY, not both")
+            _read_key(file)
+        return file
+
+    def connect(self, **options: Any) -> Elasticsearch:
+        """A client for this Elasticsearch, with the key; nothing is sent yet. `options` are the client's own.
+
+        Raises `ValueError` when the file of the key can no longer be read.
+        """
+        key = self.elasticsearch_api_key.get_secret_value() if self.elasticsearch_api_key else None
+        if self.elasticsearch_api_key_file:
+            key = _read_key(self.elasticsearch_api_key_file)
+        return Elasticsearch(self.elasticsearch_url, api_key=key, **options)
+
+
+def _read_key(file: Path) -> str:
+    try:
+        key = file.read_text(encoding="ascii").strip()
+    except OSError as error:
+        raise ValueError(f"{file} cannot be read ({error.strerror}); newsflow setup writes the keys") from None
+    except UnicodeDecodeError:
+        raise ValueError(f"{file} holds no key") from None
+    if not key:
+        raise ValueError(f"{file} is empty; newsflow setup writes the keys")
+    return key

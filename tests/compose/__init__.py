@@ -1,0 +1,1 @@
+"""The compose file itself, run on a Docker engine; `make test-compose`."""

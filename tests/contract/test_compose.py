@@ -1,0 +1,189 @@
+"""docker-compose.yml against the settings, as `docker compose` itself reads it; without Docker its text is read."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import AliasChoices
+from pydantic_settings import BaseSettings
+
+from services.cleaner.settings import CleanerSettings
+from services.cli.settings import AskSettings
+from services.deduper.settings import DeduperSettings
+from services.indexer.settings import IndexerSettings
+from services.producer.settings import ProducerSettings
+from services.setup.settings import SetupSettings
+from services.tagger.settings import TaggerSettings
+
+ROOT = Path(__file__).parents[2]
+FILE = ROOT / "docker-compose.yml"
+
+SETTINGS: dict[str, type[BaseSettings]] = {
+    "setup": SetupSettings,
+    "setup-kibana": SetupSettings,
+    "seeds": ProducerSettings,
+    "cleaner": CleanerSettings,
+    "deduper": DeduperSettings,
+    "tagger": TaggerSettings,
+    "indexer": IndexerSettings,
+    "cli": AskSettings,
+}
+"""Service -> what reads its environment."""
+
+SERVERS = {"kafka", "elasticsearch", "kibana"}
+ONE_SHOTS = {"setup", "setup-kibana", "seeds", "cli"}
+
+
+def variables(settings: type[BaseSettings]) -> set[str]:
+    """Every environment variable that a settings class reads."""
+    prefix = str(settings.model_config.get("env_prefix", ""))
+    found = set()
+    for name, each in settings.model_fields.items():
+        alias = each.validation_alias
+        if isinstance(alias, AliasChoices):
+            found |= {str(choice).upper() for choice in alias.choices}
+        else:
+            found.add(str(alias).upper() if alias else f"{prefix}{name}".upper())
+    return found
+
+
+def shipped() -> dict[str, str]:
+    lines = (ROOT / ".env").read_text(encoding="utf-8").splitlines()
+    return dict(line.split("=", 1) for line in lines if line and not line.startswith("#"))
+
+
+@cache
+def services() -> dict[str, dict[str, Any]]:
+    """The services as compose understands them, with the values of .env."""
+    if (
+        shutil.which("docker") is None
+        or subprocess.run(["docker", "compose", "version"], capture_output=True, check=False).returncode
+    ):
+        pytest.skip("needs `docker compose`, which reads the file; no engine")
+    plain = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
+    done = subprocess.run(
+        ["docker", "compose", "--profile", "*", "config", "--format", "json"],
+        cwd=ROOT,
+        env=plain,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    found: dict[str, dict[str, Any]] = json.loads(done.stdout)["services"]
+    return found
+
+
+def test_every_service_is_known() -> None:
+    assert services().keys() == SETTINGS.keys() | SERVERS
+
+
+@pytest.mark.parametrize("service", sorted(SETTINGS))
+def test_every_setting_is_a_field(service: str) -> None:
+    given = set(services()[service]["environment"])
+    assert given - variables(SETTINGS[service]) == set()
+
+
+def test_a_setting_that_is_none_is_noticed() -> None:
+    assert "TAGGER_PROCESSES" in variables(TaggerSettings)
+    assert "KAFKA_BOOTSTRAP_SERVERS" in variables(TaggerSettings)
+    assert "TAGGER_PROCESES" not in variables(TaggerSettings)
+    assert "TAGGER_PROCESSES" not in variables(CleanerSettings)
+
+
+@pytest.mark.parametrize("service", sorted(SETTINGS))
+def test_the_settings_are_taken(service: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    for name in os.environ:
+        if name in variables(SETTINGS[service]):
+            monkeypatch.delenv(name)
+    for name, value in services()[service]["environment"].items():
+        monkeypatch.setenv(name, str(value))
+    if "ELASTICSEARCH_API_KEY_FILE" in services()[service]["environment"]:
+        key = tmp_path / "api_key"
+        key.write_text("a2V5\n")
+        monkeypatch.setenv("ELASTICSEARCH_API_KEY_FILE", str(key))
+    SETTINGS[service]()
+
+
+@pytest.mark.parametrize("service", sorted(SETTINGS.keys() | SERVERS))
+def test_limits_and_rights(service: str) -> None:
+    found = services()[service]
+    assert int(found["mem_limit"]) > 0
+    assert found["cap_drop"] == ["ALL"]
+    assert found["security_opt"] == ["no-new-privileges:true"]
+    assert found["logging"]["options"].keys() == {"max-size", "max-file"}
+    assert found["restart"] == ("no" if service in ONE_SHOTS else "unless-stopped")
+    assert ("healthcheck" in found) == (service not in ONE_SHOTS)
+    assert not {"container_name", "privileged", "network_mode", "pid"} & found.keys()
+    if service in SETTINGS:
+        assert found["user"] == "1000:1000"
+        assert found["read_only"]
+        assert found["init"]
+        assert found["pull_policy"] == "never"  # or whoever publishes an image of this name is run
+        assert [each.split(":")[0] for each in found["tmpfs"]] == ["/tmp"]
+        assert "ports" not in found  # or it could not be scaled
+
+
+def test_every_port_is_on_the_bind_address() -> None:
+    ports = [port for found in services().values() for port in found.get("ports", [])]
+    assert sorted(port["target"] for port in ports) == [5601, 9092, 9200]
+    assert {port["host_ip"] for port in ports} == {"127.0.0.1"}
+
+
+def test_ports_are_settings_too() -> None:
+    ports = re.findall(r'ports: \["(.*)"\]', FILE.read_text())
+    assert len(ports) == 3
+    assert all(re.fullmatch(r"\$\{BIND_ADDRESS:-127\.0\.0\.1\}:\$\{[A-Z]+_PORT:-\d+\}:\d+", port) for port in ports)
+
+
+def test_defaults_in_the_file_are_those_of_env() -> None:
+    found = dict(re.findall(r"\$\{([A-Z_]+):-([^}]*)\}", FILE.read_text()))
+    unset = {"NEWSFLOW_VERSION"}
+    assert found.keys() - shipped().keys() == unset
+    assert {name: value for name, value in found.items() if name not in unset} == {
+        name: value for name, value in shipped().items() if name in found
+    }
+
+
+def test_everything_in_env_is_used() -> None:
+    used = set(re.findall(r"\$\{([A-Z_]+)", FILE.read_text()))
+    assert shipped().keys() - used == {"COMPOSE_PROFILES"}
+
+
+def test_kafka_is_the_version_that_the_live_tests_run() -> None:
+    lock = (ROOT / "deploy/embedded/jars.lock.json").read_text()
+    assert f"org.apache.kafka:kafka-clients:{shipped()['KAFKA_VERSION']}" in lock
+    assert f"org.elasticsearch:elasticsearch:{shipped()['STACK_VERSION']}" in lock
+
+
+def test_the_data_is_on_volumes_and_no_topic_makes_itself() -> None:
+    kafka = services()["kafka"]
+    assert kafka["environment"]["KAFKA_AUTO_CREATE_TOPICS_ENABLE"] == "false"
+    folders = {each["target"] for each in kafka["volumes"] if each["type"] == "volume"}
+    assert kafka["environment"]["KAFKA_LOG_DIRS"] in folders
+
+
+def test_a_one_shot_that_ends_is_waited_for() -> None:
+    """`docker compose up --wait` takes a service that has ended for failed unless one waits for its end."""
+    awaited = {
+        name
+        for found in services().values()
+        for name, each in found.get("depends_on", {}).items()
+        if each["condition"] == "service_completed_successfully"
+    }
+    assert awaited == ONE_SHOTS - {"cli"}
+
+
+def test_images_hold_nothing_of_the_working_tree() -> None:
+    lines = [line for line in (ROOT / ".dockerignore").read_text().splitlines() if line and line[0] != "#"]
+    assert lines[0] == "*"
+    assert not [line for line in lines if line.startswith("!") and (".env" in line or ".git" in line)]
+    assert "--require-hashes" in (ROOT / "deploy/docker/Dockerfile").read_text()
