@@ -77,6 +77,7 @@ def main() -> int:
         _say(f"{bar}\nNOT TESTED: docker-compose.yml. {error}.\n{bar}")
         return 0
     _say(f"docker-compose.yml on the {found}")
-    folder = Path(__file__).parent
-    done = subprocess.run([sys.executable, "-m", "pytest", "-q", folder, *sys.argv[1:]], cwd=ROOT, check=False)
+    # The contract's tests ask `docker compose` what the file says; a machine without it has skipped them so far.
+    what = [ROOT / "tests/contract/test_compose.py", Path(__file__).parent]
+    done = subprocess.run([sys.executable, "-m", "pytest", "-q", *what, *sys.argv[1:]], cwd=ROOT, check=False)
     return done.returncode
