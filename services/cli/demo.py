@@ -20,7 +20,6 @@ from schemas.document import INDEX_ALIAS
 from schemas.identity import article_id
 from services.cli.kafka_admin import dead_records
 from services.cli.search import ask, marked
-from services.cli.settings import AskSettings
 from services.cli.status import wait_until_idle
 from services.cli.terminal import shown
 from services.cli.up import FAILURES
@@ -32,6 +31,7 @@ from services.producer.app import publish
 from services.producer.core import Found
 from services.producer.settings import ProducerSettings
 from services.producer.sources.files import read_files
+from services.runtime.elasticsearch import ElasticsearchSettings
 
 QUERY = "intercontinental ballistic missiles"
 
@@ -95,7 +95,7 @@ def demo(
 def _run(console: Console, run: RunFile) -> None:
     # The addresses are said aloud: a variable of the user's that names another Kafka is not for the demo.
     addresses: dict[str, Any] = {"kafka_bootstrap_servers": run.kafka}
-    settings = AskSettings(**addresses, elasticsearch_url=run.elasticsearch, elasticsearch_api_key=None)
+    settings = ElasticsearchSettings(**addresses, elasticsearch_url=run.elasticsearch, elasticsearch_api_key=None)
     console.print(f"\nKafka at {run.kafka}, Elasticsearch at {run.elasticsearch}, four services on them")
     started = time.monotonic()
     folder = Path(str(files("seeds") / "README.md")).parent

@@ -16,6 +16,7 @@ from schemas.topics import ARTICLES_DLQ, MAX_INNER_BYTES
 from services.cli.addresses import errors, settings_of
 from services.cli.kafka_admin import DeadRecord, dead_records
 from services.cli.terminal import shown
+from services.runtime.confirmed import confirming_producer
 from services.runtime.settings import ServiceSettings
 
 app = typer.Typer(help="Look at dead letters, and publish them again.", no_args_is_help=True)
@@ -71,13 +72,7 @@ def replay(
     settings = settings_of(ServiceSettings)
     records = _read(settings)
     chosen = records if all_ else _find(records, ids or [])
-    producer = KafkaProducer(
-        bootstrap_servers=settings.servers,
-        enable_idempotence=True,
-        acks="all",
-        max_request_size=MAX_INNER_BYTES + 65_536,
-        reconnect_backoff_max_ms=1_000,
-    )
+    producer = confirming_producer(settings, MAX_INNER_BYTES)
     failed = 0
     for record in chosen:
         try:

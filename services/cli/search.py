@@ -15,8 +15,8 @@ from rich.text import Text
 
 from schemas.document import INDEX_ALIAS
 from services.cli.addresses import errors, settings_of
-from services.cli.settings import AskSettings
 from services.cli.terminal import shown
+from services.runtime.elasticsearch import ElasticsearchSettings
 
 MAX_QUERY_CHARACTERS = 1_000
 """A longer query is refused: it is no question of a person, and each word costs a look-up in every field."""
@@ -47,7 +47,7 @@ def search(
     """Search headlines, texts and names; the best hits first."""
     if len(query) > MAX_QUERY_CHARACTERS:
         raise typer.BadParameter(f"at most {MAX_QUERY_CHARACTERS} characters")
-    settings = settings_of(AskSettings)
+    settings = settings_of(ElasticsearchSettings)
     try:
         with settings.connect() as client:
             answer = ask(client, settings.name(INDEX_ALIAS), query, size)

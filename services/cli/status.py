@@ -17,8 +17,8 @@ from rich.table import Table
 from schemas.document import INDEX_ALIAS
 from services.cli.addresses import errors, settings_of
 from services.cli.kafka_admin import dead_records, lags
-from services.cli.settings import AskSettings
 from services.embedded.run_file import read_run_file
+from services.runtime.elasticsearch import ElasticsearchSettings
 
 LOOK_SECONDS = 0.5
 """Between two looks of `--wait-idle`."""
@@ -32,7 +32,7 @@ def status(
     json_: Annotated[bool, typer.Option("--json", help="One JSON object on standard output.")] = False,
 ) -> None:
     """Lag, counts, dead letters and health; exit status 1 when something is not well."""
-    settings = settings_of(AskSettings)
+    settings = settings_of(ElasticsearchSettings)
     try:
         idle = wait_until_idle(settings, wait_idle) if wait_idle is not None else True
         state = look(settings)
@@ -49,7 +49,7 @@ def status(
         raise typer.Exit(1)
 
 
-def look(settings: AskSettings) -> dict[str, Any]:
+def look(settings: ElasticsearchSettings) -> dict[str, Any]:
     """The state of the pipeline, in the shape of `newsflow status --json`."""
     topics = [
         {"topic": each.topic, "group": each.group, "lag": each.lag, "end_offset": each.end_offset}
@@ -84,7 +84,7 @@ def _services() -> list[dict[str, Any]]:
     return found
 
 
-def wait_until_idle(settings: AskSettings, seconds: float) -> bool:
+def wait_until_idle(settings: ElasticsearchSettings, seconds: float) -> bool:
     """Whether every lag was 0 within `seconds`, seen twice in a row, since a record is between two topics."""
     end = time.monotonic() + seconds
     quiet = 0

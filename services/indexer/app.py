@@ -20,7 +20,7 @@ from typing import Any, NoReturn
 import kafka.codec
 import structlog
 import tenacity
-from kafka import ConsumerRebalanceListener, KafkaConsumer, KafkaProducer, TopicPartition
+from kafka import ConsumerRebalanceListener, KafkaConsumer, TopicPartition
 from kafka.errors import CommitFailedError, KafkaError
 from kafka.structs import OffsetAndMetadata
 from prometheus_client import Counter
@@ -34,6 +34,7 @@ from services.indexer.elasticsearch_index import ElasticsearchIndex
 from services.indexer.index import DocumentIndex, Forbidden, Outcome, TooLarge, Unavailable, Verdict, Write
 from services.indexer.settings import IndexerSettings
 from services.runtime.codecs import check_codecs
+from services.runtime.confirmed import confirming_producer
 from services.runtime.health import Health, serve_health
 from services.runtime.logging import set_up_logging
 from services.runtime.metrics import DEAD_LETTERS, RECORDS
@@ -101,14 +102,7 @@ class Indexer:
             # The client's default grows to 30 s: on a broker that is back it would sit still that long.
             reconnect_backoff_max_ms=1_000,
         )
-        self.producer = KafkaProducer(
-            bootstrap_servers=settings.servers,
-            enable_idempotence=True,
-            acks="all",
-            compression_type="lz4",
-            max_request_size=MAX_INNER_BYTES + 65_536,
-            reconnect_backoff_max_ms=1_000,
-        )
+        self.producer = confirming_producer(settings, MAX_INNER_BYTES, compression_type="lz4")
         self.watchdog = Watchdog(
             self.health,
             settings,

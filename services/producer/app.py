@@ -14,6 +14,7 @@ from schemas.reading import Refused
 from schemas.topics import ARTICLES_RAW, MAX_RAW_BYTES
 from services.producer.core import Found, RawRecord, Unusable, to_record
 from services.producer.settings import ProducerSettings
+from services.runtime.confirmed import confirming_producer
 
 
 @dataclass
@@ -37,18 +38,14 @@ def publish(
     """
     report = Report()
     again: list[tuple[str, RawRecord]] = []
-    producer = KafkaProducer(
-        bootstrap_servers=settings.servers,
-        # Said aloud, so that a setting at odds with it is an error and not a silent weakening.
-        enable_idempotence=True,
-        acks="all",
+    producer = confirming_producer(
+        settings,
+        MAX_RAW_BYTES,
         compression_type="lz4",
         linger_ms=20,
-        max_request_size=MAX_RAW_BYTES + 65_536,
         delivery_timeout_ms=int(settings.delivery_timeout_seconds * 1000),
         request_timeout_ms=int(min(30.0, settings.delivery_timeout_seconds / 2) * 1000),
         max_block_ms=int(settings.delivery_timeout_seconds * 1000),
-        reconnect_backoff_max_ms=1_000,
     )
     try:
         _send(producer, settings, _records(articles, report, done), report, done, again.append)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 from elasticsearch import Elasticsearch
 from pydantic import Field, SecretStr, ValidationInfo, field_validator
 from pydantic_settings import SettingsConfigDict
 
-from services.runtime.settings import ServiceSettings, shared
+from services.runtime.settings import EMPTY_IS_NONE, ServiceSettings, shared
 
 
 class ElasticsearchSettings(ServiceSettings):
@@ -19,23 +19,17 @@ class ElasticsearchSettings(ServiceSettings):
     model_config = SettingsConfigDict(hide_input_in_errors=True)
 
     elasticsearch_url: str = Field(min_length=1, validation_alias=shared("ELASTICSEARCH_URL"))
-    elasticsearch_api_key: SecretStr | None = Field(
+    elasticsearch_api_key: Annotated[SecretStr | None, EMPTY_IS_NONE] = Field(
         default=None,
         validation_alias=shared("ELASTICSEARCH_API_KEY"),
         description="The key in its `encoded` form, as Elasticsearch gives it.",
     )
-    elasticsearch_api_key_file: Path | None = Field(
+    elasticsearch_api_key_file: Annotated[Path | None, EMPTY_IS_NONE] = Field(
         default=None,
         validation_alias=shared("ELASTICSEARCH_API_KEY_FILE"),
         description="A file that holds the key and nothing else; not together with ELASTICSEARCH_API_KEY. It is "
         "read at the start: a process whose key was replaced finds the new one when it starts again.",
     )
-
-    @field_validator("elasticsearch_api_key", "elasticsearch_api_key_file", mode="before")
-    @classmethod
-    def _empty_is_none(cls, value: object) -> object:
-        """A compose file passes a variable that nobody set as an empty one."""
-        return value or None
 
     @field_validator("elasticsearch_api_key_file")
     @classmethod

@@ -8,8 +8,11 @@ from __future__ import annotations
 import sys
 from typing import Annotated, Any, Literal, NoReturn, TypeVar
 
-from pydantic import AliasChoices, Field, ValidationError
+from pydantic import AliasChoices, BeforeValidator, Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+EMPTY_IS_NONE = BeforeValidator(lambda value: value or None)
+"""For a setting that may be left out: a compose file passes a variable that nobody set as an empty one."""
 
 
 def shared(name: str) -> AliasChoices:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 from elasticsearch import Elasticsearch
 from pydantic import Field, SecretStr, ValidationInfo, field_validator
 
 from services.runtime.elasticsearch import ElasticsearchSettings
-from services.runtime.settings import shared
+from services.runtime.settings import EMPTY_IS_NONE, shared
 
 SUPERUSER = "elastic"
 """The user that Elasticsearch brings along and that may do everything."""
@@ -24,16 +24,18 @@ class SetupSettings(ElasticsearchSettings):
     topic_replication_factor: int = Field(
         default=-1, description="Copies of each topic; -1 leaves it to the broker's default."
     )
-    elastic_password: SecretStr | None = Field(
+    elastic_password: Annotated[SecretStr | None, EMPTY_IS_NONE] = Field(
         default=None,
         description="Password of the user `elastic`. With it set-up makes the roles and keys of the services; "
         "without it, security is left as it is. Not together with a key.",
     )
-    kibana_password: SecretStr | None = Field(
+    kibana_password: Annotated[SecretStr | None, EMPTY_IS_NONE] = Field(
         default=None, description="What the password of `kibana_system` is set to; left out: it stays."
     )
-    kibana_url: str | None = Field(default=None, description="Where `newsflow setup --kibana` finds Kibana.")
-    keys_dir: Path | None = Field(
+    kibana_url: Annotated[str | None, EMPTY_IS_NONE] = Field(
+        default=None, description="Where `newsflow setup --kibana` finds Kibana."
+    )
+    keys_dir: Annotated[Path | None, EMPTY_IS_NONE] = Field(
         default=None,
         validation_alias=shared("NEWSFLOW_KEYS_DIR"),
         description="Folder for the keys: indexer/api_key and search/api_key. Left out: no keys are made.",
@@ -43,11 +45,6 @@ class SetupSettings(ElasticsearchSettings):
         description="The address on which Elasticsearch and Kibana are published; unless it is loopback, the "
         "passwords that Newsflow is shipped with are refused.",
     )
-
-    @field_validator("elastic_password", "kibana_password", "kibana_url", "keys_dir", mode="before")
-    @classmethod
-    def _nothing_is_none(cls, value: object) -> object:
-        return value or None
 
     @field_validator("elastic_password")
     @classmethod

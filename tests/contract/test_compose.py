@@ -16,10 +16,10 @@ from pydantic import AliasChoices
 from pydantic_settings import BaseSettings
 
 from services.cleaner.settings import CleanerSettings
-from services.cli.settings import AskSettings
 from services.deduper.settings import DeduperSettings
 from services.indexer.settings import IndexerSettings
 from services.producer.settings import ProducerSettings
+from services.runtime.elasticsearch import ElasticsearchSettings
 from services.setup.settings import SetupSettings
 from services.tagger.settings import TaggerSettings
 
@@ -34,7 +34,7 @@ SETTINGS: dict[str, type[BaseSettings]] = {
     "deduper": DeduperSettings,
     "tagger": TaggerSettings,
     "indexer": IndexerSettings,
-    "cli": AskSettings,
+    "cli": ElasticsearchSettings,
 }
 """Service -> what reads its environment."""
 

@@ -8,8 +8,8 @@ import typer
 
 from services.cli import addresses
 from services.cli.addresses import settings_of
-from services.cli.settings import AskSettings
 from services.embedded.run_file import RunFile
+from services.runtime.elasticsearch import ElasticsearchSettings
 from services.runtime.settings import ServiceSettings
 from tests.unit.cli.conftest import Newsflow
 
@@ -57,7 +57,7 @@ def test_what_is_wrong_in_the_environment_is_named(newsflow: Newsflow, monkeypat
 
 @pytest.mark.usefixtures("stack")
 def test_the_stack_that_is_up_is_asked() -> None:
-    settings = settings_of(AskSettings)
+    settings = settings_of(ElasticsearchSettings)
     assert settings.kafka_bootstrap_servers == "127.0.0.1:20000"
     assert settings.elasticsearch_url == "http://127.0.0.1:20001"
     assert settings_of(ServiceSettings).servers == ["127.0.0.1:20000"]
@@ -67,7 +67,7 @@ def test_the_stack_that_is_up_is_asked() -> None:
 def test_the_environment_comes_first(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ELASTICSEARCH_URL", "http://search.example:9200")
     monkeypatch.setenv("NEWSFLOW_PREFIX", "night-")
-    settings = settings_of(AskSettings)
+    settings = settings_of(ElasticsearchSettings)
     assert settings.elasticsearch_url == "http://search.example:9200"
     assert settings.kafka_bootstrap_servers == "127.0.0.1:20000"
     assert settings.newsflow_prefix == "night-"
@@ -80,6 +80,6 @@ def test_with_a_stack_up_what_is_wrong_is_named_as_well(
 ) -> None:
     monkeypatch.setenv(variable, "" if variable == "KAFKA_BOOTSTRAP_SERVERS" else "Wrong")
     with pytest.raises((SystemExit, typer.Exit)) as ended:
-        settings_of(AskSettings)
+        settings_of(ElasticsearchSettings)
     assert getattr(ended.value, "exit_code", getattr(ended.value, "code", None)) == 2
     assert f"setting {variable}: " in capsys.readouterr().err

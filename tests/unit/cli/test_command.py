@@ -101,7 +101,7 @@ def test_a_library_that_is_not_installed_is_named(newsflow: Newsflow, monkeypatc
 
 def test_a_module_of_ours_that_is_missing_is_a_bug_and_shown_as_one(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delitem(sys.modules, "services.cli.search", raising=False)
-    monkeypatch.setitem(sys.modules, "services.cli.settings", None)
+    monkeypatch.setitem(sys.modules, "services.runtime.elasticsearch", None)
     monkeypatch.setattr(sys, "argv", ["newsflow", "search", "ferry"])
-    with pytest.raises(ModuleNotFoundError, match=r"services\.cli\.settings"):
+    with pytest.raises(ModuleNotFoundError, match=r"services\.runtime\.elasticsearch"):
         main()

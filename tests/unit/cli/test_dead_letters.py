@@ -10,6 +10,7 @@ from kafka.errors import KafkaConnectionError, KafkaTimeoutError
 from schemas.dead_letter import PREFIX, REPLAYED, dead_letter_headers
 from services.cli import dlq
 from services.cli.kafka_admin import DeadRecord, _take
+from services.runtime import confirmed
 from tests.unit.cli.conftest import Newsflow
 
 KEYS = {"id", "topic", "partition", "offset", "stage", "reason", "error", "time", "attempt"}
@@ -131,7 +132,7 @@ class Producer:
 @pytest.fixture
 def producer(monkeypatch: pytest.MonkeyPatch) -> Producer:
     producer = Producer()
-    monkeypatch.setattr(dlq, "KafkaProducer", lambda **_: producer)
+    monkeypatch.setattr(confirmed, "KafkaProducer", lambda **_: producer)
     return producer
 
 

@@ -9,7 +9,7 @@ from elastic_transport import ConnectionError as NoConnection
 from elasticsearch import Elasticsearch
 
 from services.cli.search import MAX_QUERY_CHARACTERS, ask
-from services.cli.settings import AskSettings
+from services.runtime.elasticsearch import ElasticsearchSettings
 from tests.unit.cli.conftest import Newsflow
 
 MAPPINGS = Path(__file__).parents[3] / "deploy" / "elasticsearch" / "news-mappings.json"
@@ -109,7 +109,7 @@ def client(monkeypatch: pytest.MonkeyPatch) -> Client:
     client = Client(FULL, BARE)
     monkeypatch.setenv("KAFKA_BOOTSTRAP_SERVERS", "127.0.0.1:1")
     monkeypatch.setenv("ELASTICSEARCH_URL", "http://search.example:9200")
-    monkeypatch.setattr(AskSettings, "connect", lambda _: client)
+    monkeypatch.setattr(ElasticsearchSettings, "connect", lambda _: client)
     return client
 
 

@@ -13,12 +13,12 @@ from kafka.errors import KafkaConnectionError
 
 from services.cli import status
 from services.cli.kafka_admin import Lag
-from services.cli.settings import AskSettings
 from services.embedded.run_file import RunFile, ServiceAddress
+from services.runtime.elasticsearch import ElasticsearchSettings
 from services.runtime.health import Health, serve_health
 from tests.unit.cli.conftest import Newsflow
 
-SETTINGS = AskSettings(kafka_bootstrap_servers="127.0.0.1:1", elasticsearch_url="http://127.0.0.1:1")
+SETTINGS = ElasticsearchSettings(kafka_bootstrap_servers="127.0.0.1:1", elasticsearch_url="http://127.0.0.1:1")
 
 
 class Client:
@@ -86,7 +86,7 @@ def stack(monkeypatch: pytest.MonkeyPatch) -> Stack:
     monkeypatch.setenv("ELASTICSEARCH_URL", "http://127.0.0.1:1")
     monkeypatch.setattr(status, "lags", stack.look)
     monkeypatch.setattr(status, "dead_records", lambda _: iter([object(), object()]))
-    monkeypatch.setattr(AskSettings, "connect", lambda _: Client(stack))
+    monkeypatch.setattr(ElasticsearchSettings, "connect", lambda _: Client(stack))
     monkeypatch.setattr(status, "read_run_file", stack.run_file)
     monkeypatch.setattr(status, "time", SimpleNamespace(monotonic=lambda: stack.now, sleep=stack.sleep))
     return stack

@@ -10,10 +10,10 @@ from kafka.errors import KafkaConnectionError, KafkaError, KafkaTimeoutError
 from schemas.article import RawArticle
 from schemas.reading import read_record
 from schemas.topics import ARTICLES_RAW, MAX_RAW_BYTES
-from services.producer import app
 from services.producer.app import Report, publish
 from services.producer.core import Found, Unusable
 from services.producer.settings import ProducerSettings
+from services.runtime import confirmed
 
 
 class Future:
@@ -71,7 +71,7 @@ class Broker:
 @pytest.fixture
 def broker(monkeypatch: pytest.MonkeyPatch) -> Broker:
     broker = Broker()
-    monkeypatch.setattr(app, "KafkaProducer", broker.connect)
+    monkeypatch.setattr(confirmed, "KafkaProducer", broker.connect)
     return broker
 
 
@@ -209,7 +209,7 @@ def test_no_broker_at_all_is_an_error_of_its_own(monkeypatch: pytest.MonkeyPatch
     def refuse(**_: Any) -> Broker:
         raise KafkaConnectionError
 
-    monkeypatch.setattr(app, "KafkaProducer", refuse)
+    monkeypatch.setattr(confirmed, "KafkaProducer", refuse)
     with pytest.raises(KafkaError):
         publish(settings(), found(TEXTS))
 

@@ -5,13 +5,12 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from services.cli.settings import AskSettings
 from services.indexer.settings import IndexerSettings
 from services.runtime.elasticsearch import ElasticsearchSettings
 from services.runtime.settings import load_settings
 from services.setup.settings import SetupSettings
 
-ALL = [AskSettings, IndexerSettings, SetupSettings]
+ALL = [ElasticsearchSettings, IndexerSettings, SetupSettings]
 
 KEY = "a2V5LWlkOmtleS1zZWNyZXQ="
 
@@ -103,7 +102,7 @@ def test_the_file_is_read_again_for_each_client(monkeypatch: pytest.MonkeyPatch,
 
 
 def test_options_are_the_clients_own() -> None:
-    with load_settings(AskSettings).connect(request_timeout=3) as client:
+    with load_settings(ElasticsearchSettings).connect(request_timeout=3) as client:
         assert client._request_timeout == 3
 
 
@@ -111,7 +110,7 @@ def test_what_is_wrong_is_shown_without_the_value(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setenv("ELASTICSEARCH_API_KEY", "secret-key")
     monkeypatch.setenv("LOG_FORMAT", "secret-in-the-wrong-place")
     with pytest.raises(ValidationError) as error:
-        AskSettings()
+        ElasticsearchSettings()
     assert "secret" not in str(error.value)
 
 

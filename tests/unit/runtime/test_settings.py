@@ -6,17 +6,23 @@ from hypothesis import strategies as st
 from pydantic import SecretStr, ValidationError
 
 from services.cleaner.settings import CleanerSettings
-from services.cli.settings import AskSettings
 from services.deduper.settings import DeduperSettings
 from services.indexer.settings import IndexerSettings
 from services.producer.settings import ProducerSettings
+from services.runtime.elasticsearch import ElasticsearchSettings
 from services.runtime.settings import ServiceSettings, StageSettings, load_settings
 from services.setup.settings import SetupSettings
 from services.tagger.settings import TaggerSettings
 
 STAGES: tuple[type[StageSettings], ...] = (CleanerSettings, DeduperSettings, TaggerSettings)
-ALL: tuple[type[ServiceSettings], ...] = (*STAGES, IndexerSettings, ProducerSettings, SetupSettings, AskSettings)
-ASKING = (IndexerSettings, SetupSettings, AskSettings)
+ALL: tuple[type[ServiceSettings], ...] = (
+    *STAGES,
+    IndexerSettings,
+    ProducerSettings,
+    SetupSettings,
+    ElasticsearchSettings,
+)
+ASKING = (IndexerSettings, SetupSettings, ElasticsearchSettings)
 """Those that need Elasticsearch."""
 
 SHARED = {
@@ -213,7 +219,7 @@ def test_everything_that_is_wrong_is_named_at_once(
     "settings",
     [
         IndexerSettings,
-        AskSettings,
+        ElasticsearchSettings,
         SetupSettings,
     ],
 )
