@@ -25,6 +25,11 @@ from pydantic import (
 MAX_REVISION = 2**63 - 1
 """Largest version number that Elasticsearch takes for `version_type=external_gte` (a Java long)."""
 
+PLAIN_SPACES = dict.fromkeys(
+    map(ord, "\u00a0\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a\u202f\u205f\u3000"), " "
+)
+"""For `str.translate`: an author's no-break, narrow and wide spaces as plain ones, a character for a character."""
+
 
 def _iso_8601(value: Any) -> Any:
     """Refuse what is no ISO 8601 text: a bare number would be read as seconds or milliseconds by its size."""
@@ -115,6 +120,42 @@ class Reason(StrEnum):
     NEAR_DUPLICATE = "near_duplicate"
 
 
+class Kind(StrEnum):
+    """What a paragraph is on its page. In plain text all paragraphs are `text`."""
+
+    TEXT = "text"
+    HEADING = "heading"
+    LIST_ITEM = "list_item"
+    QUOTE = "quote"
+    CAPTION = "caption"
+    TABLE_ROW = "table_row"
+    LIVE_ENTRY = "live_entry"
+
+
+class Change(StrEnum):
+    """What the cleaner changed in a paragraph that it kept."""
+
+    MOJIBAKE = "mojibake"
+    ENTITIES = "entities"
+    INVISIBLE = "invisible"
+    SPACES = "spaces"
+    NORMALIZED = "normalized"
+    LINES_JOINED = "lines_joined"
+    HYPHENATION = "hyphenation"
+    SIGN_OFF = "sign_off"
+
+
+class Quality(StrEnum):
+    """What makes a text less than an article."""
+
+    TOO_SHORT = "too_short"
+    TOO_LONG = "too_long"
+    SECTION_FRONT = "section_front"
+    LOGIN_WALL = "login_wall"
+    COOKIE_WALL = "cookie_wall"
+    ERROR_PAGE = "error_page"
+
+
 class Inner(BaseModel):
     """Common settings of what only our own services write: frozen, unknown fields ignored."""
 
@@ -122,10 +163,11 @@ class Inner(BaseModel):
 
 
 class Paragraph(Inner):
-    """A kept paragraph: its place among all paragraphs of the input (from 0), and its clean text."""
+    """A kept paragraph: its place among all paragraphs of the input (from 0), its clean text, and what it is."""
 
     index: int
     text: str
+    kind: Kind = Kind.TEXT
 
 
 class Dropped(Inner):
@@ -136,6 +178,16 @@ class Dropped(Inner):
     reason: Reason
     rule: str | None = None
     repeats: int | None = None
+    kind: Kind = Kind.TEXT
+
+
+class Changed(Inner):
+    """A paragraph that did not come in as it stands: its index, what was done, by which rule, what was cut off."""
+
+    index: int
+    reason: Change
+    rule: str | None = None
+    removed: str | None = None
 
 
 class CleanArticle(Inner):
@@ -157,13 +209,18 @@ class CleanArticle(Inner):
     language_confidence: float = Field(ge=0, le=1)
     subjects: tuple[str, ...] = ()
     copyright_notice: str | None = None
+    section: str | None = Field(default=None, description="The part of the publication that the page names.")
+    located: str | None = Field(default=None, description="Where it was reported from, by its dateline.")
+    agency: str | None = Field(default=None, description="The news agency that it is signed with.")
     extra: dict[str, str] = {}
     flags: tuple[str, ...] = Field(
         default=(), description="What a reader should know, e.g. published_without_zone."
     )
+    quality: tuple[Quality, ...] = Field(default=(), description="What makes it less than an article, if anything.")
     versions: dict[str, str] = Field(default={}, description="Stage or model -> its version.")
     kept: tuple[Paragraph, ...]
     dropped: tuple[Dropped, ...] = ()
+    changed: tuple[Changed, ...] = Field(default=(), description="By index, then in the order it was done.")
 
     @property
     def body(self) -> str:

@@ -58,13 +58,28 @@ class Drops(Part):
     near_duplicate: int = 0
 
 
+class Changes(Part):
+    """In how many paragraphs something was changed: one field for each `schemas.article.Change`."""
+
+    mojibake: int = 0
+    entities: int = 0
+    invisible: int = 0
+    spaces: int = 0
+    normalized: int = 0
+    lines_joined: int = 0
+    hyphenation: int = 0
+    sign_off: int = 0
+
+
 class Paragraphs(Part):
-    """How many paragraphs came in, how many were kept and dropped."""
+    """How many paragraphs came in, and how many were kept, dropped, and kept with a change."""
 
     total: int
     kept: int
     dropped: int
     dropped_by: Drops
+    changed: int
+    changed_by: Changes
 
 
 class Pipeline(Part):
@@ -72,6 +87,7 @@ class Pipeline(Part):
 
     versions: tuple[str, ...] = Field(description="`cleaner 1`, `model en_core_web_md-3.7.1`, …")
     flags: tuple[str, ...]
+    quality: tuple[str, ...] = Field(description="What makes it less than an article: `schemas.article.Quality`.")
     language_stated: str | None = None
     language_confidence: float
     paragraphs: Paragraphs
@@ -100,5 +116,8 @@ class ArticleDocument(Part):
     mentions: tuple[Mention, ...]
     subjects: tuple[str, ...]
     copyright_notice: str | None = None
+    section: str | None = None
+    located: str | None = None
+    agency: str | None = None
     extra: dict[str, str]
     pipeline: Pipeline

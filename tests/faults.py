@@ -87,6 +87,13 @@ FAULTS = (
         f"{RULES}::test_rule_6_a_document_that_hangs_or_kills_its_process_is_a_dead_letter",
     ),
     Fault(
+        "rule 6: no limit of memory for a document",
+        STAGE,
+        "    _limit_memory(settings.child_memory_mb)\n",
+        "",
+        f"{RULES}::test_rule_6_a_document_that_needs_too_much_memory_is_a_dead_letter",
+    ),
+    Fault(
         "rule 7: no watchdog",
         STAGE,
         "        self.watchdog.start()\n",

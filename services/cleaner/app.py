@@ -7,17 +7,20 @@ from typing import NoReturn
 
 from schemas.article import CleanArticle, RawArticle
 from schemas.topics import ARTICLES_CLEAN, ARTICLES_RAW
+from services.cleaner.boilerplate import compile_rules
 from services.cleaner.core import clean_article
 from services.cleaner.settings import CleanerSettings
 from services.runtime.settings import load_settings
 from services.runtime.stage import Received, Stage, Step, run_stage
 
 
-def load_step(_: CleanerSettings) -> Step:
+def load_step(settings: CleanerSettings) -> Step:
     """The cleaner's step."""
+    policy = settings.policy
+    compile_rules()
 
     def clean(records: Sequence[Received[RawArticle]]) -> list[CleanArticle]:
-        return [clean_article(record.article, record.time) for record in records]
+        return [clean_article(record.article, record.time, policy) for record in records]
 
     return clean
 

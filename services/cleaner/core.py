@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
-from schemas.article import CleanArticle, Dropped, Paragraph, RawArticle, Reason, in_utc
+from schemas.article import Change, Changed, CleanArticle, Dropped, Paragraph, Quality, RawArticle, Reason, in_utc
 from schemas.identity import article_id
-from services.cleaner.boilerplate import rule_for
+from services.cleaner.boilerplate import Credit, match_dateline, match_ending, match_rule
 from services.cleaner.language import tell_language
-from services.cleaner.page import Page, read_page
-from services.cleaner.text import repair, split_paragraphs
+from services.cleaner.page import Page, Piece, read_page
+from services.cleaner.quality import judge_quality
+from services.cleaner.text import repair, split_text
 
-VERSION = "1"
+VERSION = "2"
 """Rises when the same article would come out differently; stored with each article."""
 
 EARLIEST = datetime(1990, 1, 1, tzinfo=UTC)
@@ -21,6 +23,12 @@ EARLIEST = datetime(1990, 1, 1, tzinfo=UTC)
 LATEST_AHEAD = timedelta(hours=24)
 """How far a time may lie after the record: a wrong time zone (at most 14 h) and a slow clock, not an embargo."""
 
+SHORTEST = 100
+"""Characters. A news alert of one sentence has more; below it a text is a caption, a label or an accident."""
+
+LONGEST = 100_000
+"""Characters, some 16,000 words: twice the longest magazine piece. Above it stand books, logs and dumps."""
+
 
 class NothingLeft(ValueError):
     """No paragraph of the article is left."""
@@ -28,30 +36,62 @@ class NothingLeft(ValueError):
     dead_letter = "nothing_left"
 
 
-def clean_article(raw: RawArticle, received: datetime) -> CleanArticle:
+class NotAnArticle(ValueError):
+    """The text is what the policy refuses, such as the error page of a website."""
+
+    def __init__(self, quality: Quality) -> None:
+        super().__init__(f"this is no article but: {quality.value}; CLEANER_REFUSE says what is refused")
+        self.dead_letter = quality.value
+
+
+@dataclass(frozen=True)
+class Policy:
+    """What is less than an article (both bounds in characters of the kept text), and what of it is refused."""
+
+    refused: frozenset[Quality] = frozenset()
+    shortest: int = SHORTEST
+    longest: int = LONGEST
+
+
+KEEP_ALL = Policy()
+
+
+def clean_article(raw: RawArticle, received: datetime, policy: Policy = KEEP_ALL) -> CleanArticle:
     """The clean article; the same input always gives the same.
 
-    Every paragraph of the input is in `kept` or in `dropped`. What the record does not say (headline, times,
-    URL, …) is taken from the page, if it is one. Cleaning the kept paragraphs again changes nothing.
+    Every paragraph of the input is in `kept` or in `dropped`, and what was done to a kept one in `changed`. What
+    the record does not say (headline, times, URL, …) is taken from the page, if it is one. Cleaning the kept
+    paragraphs again changes nothing.
 
     Args:
         raw: the record as a producer sent it.
         received: when Kafka stored the record. It gives the revision where the producer sent none, and bounds
             the article's times.
+        policy: what is refused for being less than an article; without one nothing is.
 
     Raises:
         NothingLeft: the article has no paragraph that is not boilerplate.
+        NotAnArticle: the policy refuses it.
         services.cleaner.page.HtmlTooDeep: the HTML cannot be read in full.
     """
     received = in_utc(received)
-    page = Page(paragraphs=tuple(split_paragraphs(raw.body))) if raw.body is not None else read_page(raw.html or "")
-    kept, dropped = _without_boilerplate(page.paragraphs)
+    page = _plain_text(raw.body) if raw.body is not None else read_page(raw.html or "")
+    sorted_out = _sort_out(page.paragraphs)
+    kept, dropped, credit = sorted_out.kept, sorted_out.dropped, sorted_out.credit
     if not kept:
         raise NothingLeft(f"no paragraph is left of {len(page.paragraphs)}: all boilerplate, or no text at all")
+    headline = _line(raw.headline, page.headline)
+    texts = [paragraph.text for paragraph in kept]
+    quality = judge_quality(
+        headline, texts, [one.text for one in dropped], page.facts, policy.shortest, policy.longest
+    )
+    for each in quality:
+        if each in policy.refused:
+            raise NotAnArticle(each)
     stated = raw.language or page.language
-    language, confidence = tell_language("\n".join(paragraph.text for paragraph in kept), stated)
-    published, published_flags = _time("published", raw.published or page.published, received)
-    modified, modified_flags = _time("modified", raw.modified or page.modified, received)
+    language, confidence = tell_language("\n".join(texts), stated)
+    published, published_flags = _time("published", (raw.published, *page.published), received)
+    modified, modified_flags = _time("modified", (raw.modified, *page.modified), received)
     return CleanArticle(
         id=article_id(raw),
         revision=_milliseconds(received) if raw.revision is None else raw.revision,
@@ -59,9 +99,9 @@ def clean_article(raw: RawArticle, received: datetime) -> CleanArticle:
         publisher=raw.publisher,
         producer=raw.producer,
         url=raw.url or page.url,
-        headline=_line(raw.headline, page.headline),
+        headline=headline,
         summary=_line(raw.summary, page.summary),
-        byline=_line(raw.byline, page.byline),
+        byline=_line(raw.byline, page.byline, credit.byline),
         published=published,
         modified=modified,
         language=language,
@@ -69,24 +109,76 @@ def clean_article(raw: RawArticle, received: datetime) -> CleanArticle:
         language_confidence=confidence,
         subjects=tuple(dict.fromkeys(filter(None, map(repair, raw.subjects)))),
         copyright_notice=_line(raw.copyright_notice),
+        section=_line(page.section),
+        located=_line(credit.located),
+        agency=_line(credit.agency),
         extra={name: repair(value) for name, value in raw.extra.items()},
         flags=(*published_flags, *modified_flags),
+        quality=quality,
         versions={"cleaner": VERSION},
-        kept=kept,
-        dropped=dropped,
+        kept=tuple(kept),
+        dropped=tuple(dropped),
+        changed=tuple(sorted_out.changed),
     )
 
 
-def _without_boilerplate(paragraphs: Iterable[str]) -> tuple[tuple[Paragraph, ...], tuple[Dropped, ...]]:
-    kept = []
-    dropped = []
-    for index, text in enumerate(paragraphs):
-        rule = rule_for(text)
-        if rule is None:
-            kept.append(Paragraph(index=index, text=text))
+def _plain_text(body: str) -> Page:
+    return Page(paragraphs=tuple(Piece(text, changes=changes) for text, changes in split_text(body)))
+
+
+@dataclass
+class _SortedOut:
+    kept: list[Paragraph] = field(default_factory=list)
+    dropped: list[Dropped] = field(default_factory=list)
+    changed: list[Changed] = field(default_factory=list)
+    credit: Credit = field(default_factory=Credit)
+
+
+def _sort_out(pieces: Iterable[Piece]) -> _SortedOut:
+    """Kept and dropped paragraphs by index, what was changed, and what sign-offs and datelines say."""
+    result = _SortedOut()
+    changes: dict[int, list[Changed]] = {}
+    for index, piece in enumerate(pieces):
+        match = match_rule(piece.text)
+        if match is None:
+            result.kept.append(Paragraph(index=index, text=piece.text, kind=piece.kind))
+            changes[index] = [Changed(index=index, reason=change) for change in piece.changes]
         else:
-            dropped.append(Dropped(index=index, text=text, reason=Reason.BOILERPLATE, rule=rule))
-    return tuple(kept), tuple(dropped)
+            _drop(result, Paragraph(index=index, text=piece.text, kind=piece.kind), match.rule, match.credit)
+    # What is cut off the last paragraph can leave boilerplate, and what is dropped then uncovers another last one.
+    while result.kept:
+        last = result.kept[-1]
+        ending = match_ending(last.text)
+        if ending is not None:
+            result.kept[-1] = last.model_copy(update={"text": ending.kept})
+            cut = Changed(index=last.index, reason=Change.SIGN_OFF, rule=ending.rule, removed=ending.removed)
+            changes[last.index].append(cut)
+            result.credit = _both(result.credit, ending.credit)
+            continue
+        match = match_rule(last.text)
+        if match is None:
+            break
+        _drop(result, result.kept.pop(), match.rule, match.credit)
+    result.dropped.sort(key=lambda one: one.index)
+    result.changed = [change for paragraph in result.kept for change in changes[paragraph.index]]
+    dateline = match_dateline(result.kept[0].text) if result.kept else None
+    if dateline is not None:
+        result.credit = _both(result.credit, dateline)
+    return result
+
+
+def _drop(result: _SortedOut, paragraph: Paragraph, rule: str, credit: Credit) -> None:
+    result.dropped.append(Dropped(**paragraph.model_dump(), reason=Reason.BOILERPLATE, rule=rule))
+    result.credit = _both(result.credit, credit)
+
+
+def _both(first: Credit, second: Credit) -> Credit:
+    """What either says; the first goes before."""
+    return Credit(
+        byline=first.byline or second.byline,
+        agency=first.agency or second.agency,
+        located=first.located or second.located,
+    )
 
 
 def _line(*texts: str | None) -> str | None:
@@ -94,18 +186,22 @@ def _line(*texts: str | None) -> str | None:
     return next(filter(None, (repair(text) for text in texts if text)), None)
 
 
-def _time(name: str, time: datetime | None, received: datetime) -> tuple[datetime | None, tuple[str, ...]]:
-    """The time in UTC, `None` where it cannot be, with the flags that say what was done to it."""
-    if time is None:
-        return None, ()
-    flags = (f"{name}_without_zone",) if time.tzinfo is None else ()
-    try:
-        time = in_utc(time)
-    except OverflowError:  # the first and the last day of the calendar have no UTC
-        return None, (*flags, f"{name}_out_of_range")
-    if EARLIEST <= time <= received + LATEST_AHEAD:
-        return time, flags
-    return None, (*flags, f"{name}_out_of_range")
+def _time(
+    name: str, stated: Sequence[datetime | None], received: datetime
+) -> tuple[datetime | None, tuple[str, ...]]:
+    """The first time that can be, in UTC, with the flags that say what was wrong; `None` where none can be."""
+    flags: dict[str, None] = {}
+    for time in filter(None, stated):
+        if time.tzinfo is None:
+            flags[f"{name}_without_zone"] = None
+        try:
+            utc = in_utc(time)
+        except OverflowError:  # the first and the last day of the calendar have no UTC
+            utc = EARLIEST - timedelta(days=1)
+        if EARLIEST <= utc <= received + LATEST_AHEAD:
+            return utc, tuple(flags)
+        flags[f"{name}_out_of_range"] = None
+    return None, tuple(flags)
 
 
 def _milliseconds(time: datetime) -> int:

@@ -12,9 +12,9 @@ UNDETERMINED = "und"
 _NO_LANGUAGE = "zxx"
 """The detector's word for tables, codes and the like."""
 
-LONGEST_SAMPLE = 1_000
-"""Characters read. Of about 1,600 passages in 10 languages (news and web pages) the detector told 99.8 % right
-from 1,000 characters and 99.6 % from 400; each 1,000 more cost 0.2 ms and told nothing new."""
+LONGEST_SAMPLE = 600
+"""Characters read, which takes 0.2 ms. Of 306 articles in 12 languages (web pages that state theirs, and ours) the
+detector told the same number right from 400, 600, 1,000 and 2,000 characters."""
 
 CONFIDENT = 0.5
 """Probability from which the detector is believed. In the same measurement it was right above it in 95 % or more

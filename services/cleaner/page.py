@@ -3,50 +3,32 @@
 from __future__ import annotations
 
 import json
-import math
 import re
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from email.utils import parsedate_to_datetime
-from itertools import chain
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 from urllib.parse import urlsplit
 
-import trafilatura
 from lxml import etree
 from lxml.html import HtmlElement, HTMLParser, document_fromstring
-from trafilatura.settings import Document
 
-from services.cleaner.text import join_wrapped, repair, split_paragraphs
+from schemas.article import Change, Kind
+from services.cleaner.extraction import Block, article_blocks, blocks_of, page_blocks, size_of
+from services.cleaner.quality import PageFacts
+from services.cleaner.text import split_text
 
 _T = TypeVar("_T")
 
-ENOUGH = 250
-"""Characters. An extraction below this is compared with plainer ways (trafilatura's own bound for that)."""
-
 _WHOLE_PAGE = re.compile(r"<(?:!doctype|html|head|body)\b", re.IGNORECASE)
 _CONTROLS = re.compile("[\x00-\x08\x0b\x0e-\x1f]")
-_SPACES = re.compile(r"[ \t\n\r\f]+")
 _HTTP = re.compile(r"https?://[^\s/]+\S*")
 _LANGUAGE = re.compile(r"[A-Za-z]{2,8}(?:-[A-Za-z0-9]{1,8}){0,8}")
 
-_BLOCK_NAMES = (
-    "address article aside blockquote body caption center dd details dialog div dl dt fieldset figcaption figure "
-    "footer form h1 h2 h3 h4 h5 h6 header hgroup hr html legend li main menu nav ol p section summary table tbody "
-    "tfoot thead tr ul "
-    "head item list quote row"  # what trafilatura calls headings, li, ul and ol, blockquote, tr
-)
-_NAMES_WITHOUT_TEXT = (
-    "audio button canvas datalist embed head iframe noscript object option script select style svg template "
-    "textarea title video"
-)
-_BLOCKS = frozenset(_BLOCK_NAMES.split())
-_CELLS = frozenset({"td", "th", "cell"})
-_BREAKS = frozenset({"br", "lb"})
-_NO_TEXT = frozenset(_NAMES_WITHOUT_TEXT.split())
-_NOT_THE_ARTICLE = _NO_TEXT | {"aside", "dialog", "footer", "form", "header", "menu", "nav"}
+_ELEMENTS = etree.ElementDefaultClassLookup(element=HtmlElement)
+"""lxml's own look-up asks Python for the class of every element, which takes a tenth of the time of a page."""
 
 
 class HtmlTooDeep(ValueError):
@@ -55,22 +37,36 @@ class HtmlTooDeep(ValueError):
     dead_letter = "html_too_deep"
 
 
+class Piece(NamedTuple):
+    """A paragraph as it was read: its repaired text, what it is, and what was repaired."""
+
+    text: str
+    kind: Kind = Kind.TEXT
+    changes: tuple[Change, ...] = ()
+
+
 @dataclass(frozen=True)
 class Page:
-    """What an HTML text holds. Texts are as the page has them, paragraphs are repaired, `None` is not stated."""
+    """What an HTML text holds. Texts but the paragraphs are as the page has them; `None` is not stated."""
 
-    paragraphs: tuple[str, ...] = ()
+    paragraphs: tuple[Piece, ...] = ()
+    facts: PageFacts | None = None
+    """`None` for an article's fragment, which is no page."""
     headline: str | None = None
     summary: str | None = None
     byline: str | None = None
-    published: datetime | None = None
-    modified: datetime | None = None
+    section: str | None = None
+    published: tuple[datetime, ...] = ()
+    """All that the page states, the most trusted first."""
+    modified: tuple[datetime, ...] = ()
     url: str | None = None
     language: str | None = None
 
 
 def read_page(html: str) -> Page:
     """Paragraphs and metadata of a whole page; of a fragment all text, block by block.
+
+    A page's headline is no paragraph of it.
 
     Raises:
         HtmlTooDeep: where text would be lost otherwise.
@@ -79,14 +75,25 @@ def read_page(html: str) -> Page:
     if root is None:
         return Page()
     if not _WHOLE_PAGE.search(html):
-        return Page(paragraphs=tuple(_paragraphs(root, skipped=_NO_TEXT)))
-    article = _json_article(root)
-    metadata = _metadata(root, article)
-    return Page(paragraphs=_article_paragraphs(root, article), **metadata)
+        return Page(paragraphs=_pieces(blocks_of(root)))
+    meta = _meta(root)
+    article = _json_article(root, meta)
+    metadata = _metadata(root, article, meta)
+    page = page_blocks(root)
+    facts = _facts(page, stated=bool(article) or meta.get("og:type", "").lower() == "article")
+    blocks = article_blocks(root, page, _text(article.get("articleBody")))
+    headline = _key(metadata["headline"] or "")
+    text = [block for block in blocks if block.level != 1 or _key(block.text) != headline]
+    return Page(paragraphs=_pieces(text or blocks), facts=facts, **metadata)
+
+
+def _key(text: str) -> str:
+    return "".join(text.split()).casefold()
 
 
 def _parse(html: str) -> HtmlElement | None:
     parser = HTMLParser(encoding="utf-8", remove_comments=True, remove_pis=True, collect_ids=False, huge_tree=False)
+    parser.set_element_class_lookup(_ELEMENTS)
     try:
         root = document_fromstring(_CONTROLS.sub("", html).encode(errors="replace"), parser=parser)
     except etree.ParserError:  # no element and no text at all
@@ -96,80 +103,24 @@ def _parse(html: str) -> HtmlElement | None:
     return root
 
 
-def _article_paragraphs(root: HtmlElement, article: dict[str, Any]) -> tuple[str, ...]:
-    """The article without what surrounds it: by trafilatura, or by plainer ways where that finds too little."""
-    main = tuple(_main_text(root))
-    if len(main) > 1 and _length(main) >= ENOUGH:
-        return main
-    stated = tuple(split_paragraphs(_text(article.get("articleBody")) or ""))
-    if _length(main) < ENOUGH and _length(stated) > _length(main):
-        return stated
-    if len(main) > 1:
-        return main
-    # trafilatura's last resort puts a whole article on one line: find the same text with its paragraphs.
-    ways = filter(None, chain([stated], _regions(root)))
-    return next((way for way in ways if not main or abs(_length(way) / _length(main) - 1) < 0.1), main)
+def _pieces(blocks: Iterable[Block]) -> tuple[Piece, ...]:
+    # As plain text, so that text which spells layout (an escaped <br>) means the same whenever it is read.
+    return tuple(Piece(text, block.kind, changes) for block in blocks for text, changes in split_text(block.text))
 
 
-def _main_text(root: HtmlElement) -> Iterator[str]:
-    document = trafilatura.bare_extraction(root, fast=True, include_comments=False, output_format="txt")
-    if isinstance(document, Document):
-        yield from _paragraphs(document.body, skipped=frozenset())
+def _facts(page: Sequence[Block], *, stated: bool) -> PageFacts:
+    visible = [block for block in page if not block.noise]
+    characters = size_of(visible)
+    return PageFacts(
+        stated_article=stated,
+        linked_headings=sum(block.kind is Kind.HEADING and block.linked > 0.9 for block in visible),
+        linked_share=sum(len(block.text) * block.linked for block in visible) / max(1, characters),
+        page_characters=characters,
+    )
 
 
-def _regions(root: HtmlElement) -> Iterator[tuple[str, ...]]:
-    """The longest element of each kind that may hold an article, the surest kind first."""
-    for path in ('.//*[@itemprop="articleBody"]', ".//article", ".//main", "body"):
-        yield max(
-            (tuple(_paragraphs(region, skipped=_NOT_THE_ARTICLE)) for region in root.iterfind(path)),
-            key=_length,
-            default=(),
-        )
-
-
-def _length(paragraphs: tuple[str, ...]) -> int:
-    """Characters without spaces, which differ between ways to read the same text."""
-    return sum(len(paragraph) - paragraph.count(" ") for paragraph in paragraphs)
-
-
-def _paragraphs(root: etree._Element, skipped: frozenset[str]) -> Iterator[str]:
-    """The text under `root` by blocks, repaired. Table cells of a row are set apart by a vertical bar."""
-    inline: list[str] = []
-    walk = etree.iterwalk(root, events=("start", "end"))
-    for event, element in walk:
-        if event == "start":
-            if element.tag in skipped:
-                walk.skip_subtree()
-                continue
-            if element.tag in _BLOCKS or element.tag == "pre":
-                yield from _flush(inline)
-            elif element.tag in _BREAKS:
-                inline.append("\n")
-            elif element.tag in _CELLS and inline:
-                inline.append(" | ")
-            if element.tag == "pre":
-                yield from split_paragraphs(element.text_content())
-                walk.skip_subtree()
-            else:
-                inline.append(_SPACES.sub(" ", element.text or ""))
-        else:
-            if element.tag in _BLOCKS:
-                yield from _flush(inline)
-            if element is not root:
-                inline.append(_SPACES.sub(" ", element.tail or ""))
-    yield from _flush(inline)
-
-
-def _flush(inline: list[str]) -> Iterator[str]:
-    lines = (line.strip().strip(" |") for line in "".join(inline).split("\n"))
-    inline.clear()
-    # A line break inside a sentence is layout; any other ends a paragraph, as in pages that know no <p>.
-    yield from filter(None, map(repair, join_wrapped(filter(None, lines), math.inf)))
-
-
-def _metadata(root: HtmlElement, article: dict[str, Any]) -> dict[str, Any]:
-    """What the head states, by the fields of `Page`: JSON-LD first, then Open Graph, then plain meta tags."""
-    meta = _meta(root)
+def _metadata(root: HtmlElement, article: dict[str, Any], meta: dict[str, str]) -> dict[str, Any]:
+    """What the page states, by the fields of `Page`: JSON-LD first, then Open Graph, then plain meta tags."""
     site = meta.get("og:site_name", "")
     headlines = (
         article.get("headline"),
@@ -178,25 +129,82 @@ def _metadata(root: HtmlElement, article: dict[str, Any]) -> dict[str, Any]:
         *(heading.text_content() for heading in _only(root.findall(".//h1"))),
         root.findtext(".//title"),
     )
+    authors = (
+        _names(article.get("author")),
+        meta.get("author"),
+        meta.get("article:author"),
+        *(link.text_content() for link in _only(root.findall('.//a[@rel="author"]'))),
+    )
+    addresses = [_address(value) for value in (_canonical(root), meta.get("og:url"), article.get("url"))]
     return {
         "headline": _first(_without_site(text, site) for text in map(_text, headlines) if text),
         "summary": _first(
             map(_text, (article.get("description"), meta.get("og:description"), meta.get("description")))
         ),
+        # The site is not the author, though much software writes it there.
         "byline": _first(
-            text
-            for text in (_names(article.get("author")), meta.get("author"), meta.get("article:author"))
-            if text and not _HTTP.match(text)
+            text for text in map(_text, authors) if text and not _HTTP.match(text) and text.lower() != site.lower()
         ),
-        "published": _first(map(_time, (article.get("datePublished"), *(meta.get(name) for name in _PUBLISHED)))),
-        "modified": _first(map(_time, (article.get("dateModified"), *(meta.get(name) for name in _MODIFIED)))),
-        "url": _first(map(_address, (_canonical(root), meta.get("og:url"), article.get("url")))),
-        "language": _first(map(_language, (root.get("lang"), root.get("xml:lang"), meta.get("og:locale")))),
+        "section": _first(map(_text, (_one(article.get("articleSection")), meta.get("article:section")))),
+        "published": _times(
+            article.get("datePublished"), *map(meta.get, _PUBLISHED), *_marked(root, "datePublished")
+        ),
+        "modified": _times(article.get("dateModified"), *map(meta.get, _MODIFIED), *_marked(root, "dateModified")),
+        # An address without a path is the site's: a canonical link that much software leaves on every page.
+        "url": _first(address for address in addresses if address and urlsplit(address).path.strip("/"))
+        or _first(addresses),
+        "language": _first(
+            map(
+                _language,
+                (
+                    root.get("lang"),
+                    root.get("xml:lang"),
+                    _text(article.get("inLanguage")),
+                    meta.get("og:locale"),
+                    meta.get("content-language"),
+                ),
+            )
+        ),
     }
 
 
-_PUBLISHED = ("article:published_time", "datepublished", "dcterms.created", "dc.date", "date")
-_MODIFIED = ("article:modified_time", "datemodified", "dcterms.modified", "last-modified")
+_PUBLISHED = (
+    "article:published_time",
+    "article:published",
+    "og:published_time",
+    "datepublished",
+    "parsely-pub-date",
+    "sailthru.date",
+    "dcterms.issued",
+    "dcterms.created",
+    "dc.date.issued",
+    "dc.date",
+    "pubdate",
+    "publishdate",
+    "date",
+)
+_MODIFIED = (
+    "article:modified_time",
+    "article:modified",
+    "og:updated_time",
+    "datemodified",
+    "dcterms.modified",
+    "last-modified",
+)
+
+
+def _times(*values: object) -> tuple[datetime, ...]:
+    return tuple(time for time in map(_time, values) if time)
+
+
+def _marked(root: HtmlElement, name: str) -> list[str | None]:
+    """Times that stand in the text with a mark of what they are; of several nobody knows which is the article's."""
+    return _only([element.get("datetime") for element in root.iterfind(f'.//time[@itemprop="{name}"]')])
+
+
+def _one(value: object) -> object:
+    """The first of a list, or the value itself: schema.org lets every field be either."""
+    return (value[0] if value else None) if isinstance(value, list) else value
 
 
 def _first(values: Iterable[_T | None]) -> _T | None:
@@ -211,7 +219,7 @@ def _meta(root: HtmlElement) -> dict[str, str]:
     """Meta tags by their name in small letters; the first of a name that says something."""
     found: dict[str, str] = {}
     for tag in root.iter("meta"):
-        name = tag.get("property") or tag.get("name") or tag.get("itemprop")
+        name = tag.get("property") or tag.get("name") or tag.get("itemprop") or tag.get("http-equiv")
         content = (tag.get("content") or "").strip()
         if name and content:
             found.setdefault(name.lower(), content)
@@ -267,8 +275,18 @@ def _language(value: str | None) -> str | None:
     return language if _LANGUAGE.fullmatch(language) else None
 
 
-def _json_article(root: HtmlElement) -> dict[str, Any]:
-    """The first schema.org article in the page's JSON-LD, empty where there is none."""
+def _json_article(root: HtmlElement, meta: dict[str, str]) -> dict[str, Any]:
+    """The schema.org article in the page's JSON-LD, empty where there is none.
+
+    Of several (a page may list others) the one with the page's own title; without such a one the first.
+    """
+    articles = list(_json_articles(root))
+    title = (meta.get("og:title") or root.findtext(".//title") or "").lower()
+    named = (article for article in articles if (_text(article.get("headline")) or "\0").lower() in title)
+    return next(named, articles[0] if articles else {})
+
+
+def _json_articles(root: HtmlElement) -> Iterator[dict[str, Any]]:
     for script in root.iterfind('.//script[@type="application/ld+json"]'):
         try:
             waiting: deque[Any] = deque([json.loads(script.text or "", strict=False)])
@@ -281,9 +299,9 @@ def _json_article(root: HtmlElement) -> dict[str, Any]:
             elif isinstance(node, dict):
                 kinds = node.get("@type")
                 if any(map(_is_article, kinds if isinstance(kinds, list) else [kinds])):
-                    return node
-                waiting.extend(node[key] for key in ("@graph", "mainEntity", "mainEntityOfPage") if key in node)
-    return {}
+                    yield node
+                else:
+                    waiting.extend(node[key] for key in ("@graph", "mainEntity", "mainEntityOfPage") if key in node)
 
 
 def _is_article(kind: object) -> bool:

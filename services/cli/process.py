@@ -16,9 +16,10 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from schemas.article import CleanArticle, DedupedArticle, Paragraph, RawArticle, TaggedArticle
+from schemas.article import CleanArticle, DedupedArticle, Dropped, Paragraph, RawArticle, TaggedArticle
 from schemas.identity import article_id
 from services.cleaner.core import clean_article
+from services.cleaner.settings import CleanerSettings
 from services.cli.produce import check_publisher
 from services.cli.terminal import shown
 from services.deduper.core import drop_repeats
@@ -83,11 +84,13 @@ def _steps(only: Only | None) -> Callable[[Sequence[Found]], list[Outcome]]:
         settings = TaggerSettings(kafka_bootstrap_servers="not needed here")
         model = load_model(settings.model, settings.model_batch_size)
 
+    policy = CleanerSettings(kafka_bootstrap_servers="not needed here").policy
+
     def deduped(raw: RawArticle) -> DedupedArticle:
         if only is None:
-            return drop_repeats(clean_article(raw, datetime.now(UTC)))
+            return drop_repeats(clean_article(raw, datetime.now(UTC), policy))
         if only is Only.CLEANER:
-            return DedupedArticle.model_validate(clean_article(raw, datetime.now(UTC)).model_dump())
+            return DedupedArticle.model_validate(clean_article(raw, datetime.now(UTC), policy).model_dump())
         text = raw.body or raw.html or ""
         if only is Only.TAGGER:
             return DedupedArticle.model_validate(_as_given(raw, [text]).model_dump())
@@ -152,19 +155,24 @@ def _line(outcome: Outcome) -> dict[str, Any]:
             name: [] for name in ("paragraphs", "people", "organisations", "places", "mentions")
         }
         return empty | lists | {"story_id": None, "duplicate_of": None, "originality": None, "error": outcome}
+    changed: dict[int, list[dict[str, Any]]] = {}
+    for change in outcome.changed:
+        changed.setdefault(change.index, []).append(
+            {"reason": change.reason.value, "rule": change.rule, "removed": change.removed}
+        )
+    every: tuple[Paragraph | Dropped, ...] = (*outcome.kept, *outcome.dropped)
     paragraphs = [
-        {"index": each.index, "text": each.text, "kept": True, "reason": None, "rule": None, "repeats": None}
-        for each in outcome.kept
-    ] + [
         {
             "index": each.index,
             "text": each.text,
-            "kept": False,
-            "reason": each.reason.value,
-            "rule": each.rule,
-            "repeats": each.repeats,
+            "kind": each.kind.value,
+            "kept": isinstance(each, Paragraph),
+            "reason": each.reason.value if isinstance(each, Dropped) else None,
+            "rule": each.rule if isinstance(each, Dropped) else None,
+            "repeats": each.repeats if isinstance(each, Dropped) else None,
+            "changed": changed.get(each.index, []),
         }
-        for each in outcome.dropped
+        for each in every
     ]
     return {
         "id": outcome.id,
@@ -178,6 +186,7 @@ def _line(outcome: Outcome) -> dict[str, Any]:
         "places": [each.model_dump(mode="json") for each in outcome.places],
         "mentions": [each.model_dump(mode="json") for each in outcome.mentions],
         "flags": list(outcome.flags),
+        "quality": [each.value for each in outcome.quality],
         "story_id": None,
         "duplicate_of": None,
         "originality": None,
@@ -191,14 +200,22 @@ def _show(origin: str, line: dict[str, Any]) -> None:
     if line["error"]:
         console.print(shown(f"dead letter: {line['error']}"), highlight=False)
         return
-    table = Table("", "paragraph", "dropped because")
+    table = Table("", "paragraph", "dropped because", "changed")
     for each in line["paragraphs"]:
-        repeats = "" if each["repeats"] is None else f" of {each['repeats']}"
         text = each["text"] if len(each["text"]) <= 120 else f"{each['text'][:119]}…"
+        changes = ", ".join(change["rule"] or change["reason"] for change in each["changed"])
         table.add_row(
-            str(each["index"]), shown(text), f"{each['reason'] or ''}{repeats}", style="" if each["kept"] else "dim"
+            str(each["index"]), shown(text), _why_dropped(each), changes, style="" if each["kept"] else "dim"
         )
     console.print(table)
+    if line["quality"]:
+        console.print(shown(f"quality: {', '.join(line['quality'])}"), highlight=False)
     for kind in ("people", "organisations", "places"):
         names = ", ".join(f"{each['name']} ({each['count']})" for each in line[kind])
         console.print(shown(f"{kind}: {names}"), highlight=False)
+
+
+def _why_dropped(paragraph: dict[str, Any]) -> str:
+    repeats = "" if paragraph["repeats"] is None else f" of {paragraph['repeats']}"
+    rule = f" ({paragraph['rule']})" if paragraph["rule"] else ""
+    return f"{paragraph['reason'] or ''}{repeats}{rule}"

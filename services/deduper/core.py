@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from schemas.article import CleanArticle, DedupedArticle, Dropped, Reason
+from schemas.article import CleanArticle, DedupedArticle, Dropped, Kind, Reason
 from services.deduper.repeats import EarlierParagraphs, Wording
 
 VERSION = "1"
@@ -56,7 +56,8 @@ def drop_repeats(
         length = wording.length
         repeats = earlier.exact(wording) if length >= min_words else None
         reason = Reason.EXACT_DUPLICATE
-        is_row = " | " in paragraph.text  # so the cleaner sets the cells of a table apart
+        # So the cleaner sets the cells of a table apart, in a text too that was cleaned before.
+        is_row = paragraph.kind is Kind.TABLE_ROW or " | " in paragraph.text
         if repeats is None and length >= near_words and not is_row:
             repeats = earlier.near(wording)
             reason = Reason.NEAR_DUPLICATE
@@ -64,7 +65,7 @@ def drop_repeats(
             earlier.add(wording)
             kept.append(paragraph)
         else:
-            dropped.append(Dropped(index=paragraph.index, text=paragraph.text, reason=reason, repeats=repeats))
+            dropped.append(Dropped(**paragraph.model_dump(), reason=reason, repeats=repeats))
     return DedupedArticle(
         **{
             **dict(article),

@@ -6,13 +6,16 @@ from collections import Counter
 from datetime import datetime
 from urllib.parse import urlsplit
 
-from schemas.article import TaggedArticle
-from schemas.document import ArticleDocument, Drops, Event, Paragraphs, Pipeline, Publisher, Url
+from schemas.article import PLAIN_SPACES, TaggedArticle
+from schemas.document import ArticleDocument, Changes, Drops, Event, Paragraphs, Pipeline, Publisher, Url
 
 
 def to_document(article: TaggedArticle, ingested: datetime) -> ArticleDocument:
     """The document of `article`; only `event.ingested` depends on anything but the article."""
     drops = Counter(dropped.reason.value for dropped in article.dropped)
+    kept = {paragraph.index for paragraph in article.kept}
+    # A paragraph may be changed twice in the same way, and dropped later as a repeat.
+    changes = {(change.index, change.reason.value) for change in article.changed if change.index in kept}
     return ArticleDocument(
         id=article.id,
         timestamp=article.published or article.received,
@@ -23,7 +26,8 @@ def to_document(article: TaggedArticle, ingested: datetime) -> ArticleDocument:
         url=Url(full=article.url, domain=urlsplit(article.url).hostname or "") if article.url else None,
         headline=article.headline,
         summary=article.summary,
-        body=article.body,
+        # The standard tokenizer takes a narrow no-break space for part of a word: "sûr !" would not be found.
+        body=article.body.translate(PLAIN_SPACES),
         byline=article.byline,
         language=article.language,
         publisher=Publisher(name=article.publisher),
@@ -34,10 +38,14 @@ def to_document(article: TaggedArticle, ingested: datetime) -> ArticleDocument:
         mentions=article.mentions,
         subjects=article.subjects,
         copyright_notice=article.copyright_notice,
+        section=article.section,
+        located=article.located,
+        agency=article.agency,
         extra=article.extra,
         pipeline=Pipeline(
             versions=tuple(f"{name} {version}" for name, version in sorted(article.versions.items())),
             flags=article.flags,
+            quality=tuple(each.value for each in article.quality),
             language_stated=article.language_stated,
             language_confidence=article.language_confidence,
             paragraphs=Paragraphs(
@@ -45,6 +53,8 @@ def to_document(article: TaggedArticle, ingested: datetime) -> ArticleDocument:
                 kept=len(article.kept),
                 dropped=len(article.dropped),
                 dropped_by=Drops(**drops),
+                changed=len({index for index, _ in changes}),
+                changed_by=Changes(**Counter(reason for _, reason in changes)),
             ),
         ),
     )

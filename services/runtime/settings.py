@@ -5,6 +5,7 @@ Addresses have no default: a service that is not told where its Kafka is stops a
 
 from __future__ import annotations
 
+import math
 import sys
 from typing import Annotated, Any, Literal, NoReturn, TypeVar
 
@@ -117,9 +118,23 @@ class StageSettings(ServiceSettings):
         description="When Kafka takes neither the result nor the dead letter for this long, the process exits "
         "without having committed anything.",
     )
-    child_max_chunks: int = Field(
-        default=0, ge=0, description="Replace a child process after so many chunks; 0 never does."
+    child_max_records: int = Field(
+        default=0,
+        ge=0,
+        description="Replace a child process after at most so many records, rounded up to whole chunks; earlier "
+        "where chunks are not full. 0 never does.",
     )
+    child_memory_mb: int = Field(
+        default=0,
+        ge=0,
+        description="MiB that a child process may add to what it has once its step is loaded. A document that "
+        "needs more is dead-lettered as `memory` and its process replaced. Held on Linux only; 0 is no limit.",
+    )
+
+    @property
+    def child_chunks(self) -> int:
+        """After how many chunks a child process is replaced; 0 for never."""
+        return math.ceil(self.child_max_records / self.chunk_records)
 
 
 AnySettings = TypeVar("AnySettings", bound=BaseSettings)

@@ -9,7 +9,7 @@ close these gaps. They stand in this file and nowhere else, each marked `Rule n`
 3.  A result counts when the broker has it, not when it is sent.
 4.  One agent at a time; scale by partitions and processes.
 5.  If neither result nor dead letter can be delivered, the process exits with nothing committed.
-6.  Work runs in child processes, in bounded chunks, with a limit of time for each document.
+6.  Work runs in child processes, in bounded chunks, with a limit of time and of memory for each document.
 7.  A watchdog with a client of its own sees a stall or a missing topic: health goes red, then the process exits.
 8.  Short sessions, small buffers, no web server of Faust's, no pickle on any topic.
 9.  Every codec is there, or the process does not start.
@@ -26,14 +26,16 @@ import gc
 import logging
 import multiprocessing
 import os
+import resource
 import signal
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import TimeoutError as PoolTimeout
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any, Generic, NoReturn, TypeVar
 
 import aiokafka.codec
@@ -59,6 +61,9 @@ log = structlog.get_logger(__name__)
 
 EXIT_UNDELIVERABLE = 70
 """Exit status when nothing more can be done here and nothing was committed (EX_SOFTWARE of sysexits.h)."""
+
+EXIT_MEMORY = 71
+"""Exit status of a child process that may have no more memory (EX_OSERR of sysexits.h)."""
 
 In = TypeVar("In", bound=BaseModel)
 Out = TypeVar("Out", bound=BaseModel)
@@ -122,10 +127,51 @@ def _start_child(stage: Stage, settings: StageSettings) -> None:
     set_up_logging(settings.log_level, settings.log_format, stage.name)
     _loaded = (stage, stage.load_step(settings))
     gc.freeze()  # a model is a million objects that live as long as the process: not to be looked through again
+    _limit_memory(settings.child_memory_mb)
+
+
+def _limit_memory(more: int) -> None:
+    """Rule 6: from here on this process may add `more` MiB to its memory. Does nothing for 0, and outside Linux.
+
+    The limit is that of data: what Python and C libraries (lxml's trees) allocate. That of the address space would
+    also count what is only reserved, such as 64 MB for each thread.
+    """
+    if not more or sys.platform != "linux":  # macOS takes such a limit and does not hold it
+        return
+    status = Path("/proc/self/status").read_text()
+    now = next(int(line.split()[1]) * 1024 for line in status.splitlines() if line.startswith("VmData:"))
+    _, hard = resource.getrlimit(resource.RLIMIT_DATA)
+    limit = now + more * 2**20
+    resource.setrlimit(resource.RLIMIT_DATA, (limit if hard == resource.RLIM_INFINITY else min(limit, hard), hard))
+
+
+def _out_of_memory(error: BaseException | None) -> bool:
+    """Whether memory is what was missing. lxml says so in its log of errors, and not by the class of the error."""
+    seen: set[int] = set()
+    while error is not None and id(error) not in seen:  # an error may be its own cause
+        seen.add(id(error))
+        entries = getattr(error, "error_log", None)
+        numbers = [getattr(each, "type", None) for each in entries] if isinstance(entries, Iterable) else []
+        if isinstance(error, MemoryError) or not _NO_MEMORY.isdisjoint(numbers):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
+
+
+_NO_MEMORY = frozenset({2, 1215})
+"""XML_ERR_NO_MEMORY and XPATH_MEMORY_ERROR of libxml2, which not every stage has at hand."""
+
+
+def _end_full_process() -> NoReturn:
+    """Nothing that this process still holds can be told from what the record needed: the next one starts empty."""
+    os._exit(EXIT_MEMORY)
 
 
 def _run_chunk(tasks: Sequence[Task]) -> list[Verdict]:
-    """A verdict for each task, in order; never raises for what a record holds."""
+    """A verdict for each task, in order; never raises for what a record holds.
+
+    Where memory runs out it does not return: the process ends with `EXIT_MEMORY`.
+    """
     if _loaded is None:
         raise RuntimeError("the child process has not loaded its step")
     stage, step = _loaded
@@ -138,6 +184,8 @@ def _run_chunk(tasks: Sequence[Task]) -> list[Verdict]:
         except Refused as refused:
             verdicts[index] = Failure(refused.reason, refused.error)
         except Exception as error:  # noqa: BLE001 - Rule 2
+            if _out_of_memory(error):
+                _end_full_process()
             verdicts[index] = _failed(error)
     verdicts |= _run_step(step, records)
     return [verdicts[index] for index in range(len(tasks))]
@@ -150,6 +198,8 @@ def _run_step(step: Step, records: dict[int, Received[Any]]) -> dict[int, Verdic
         results = step(list(records.values()))
         return {index: _result(article) for index, article in zip(records, results, strict=True)}
     except Exception as error:  # noqa: BLE001 - Rule 2: whatever a step raises is a verdict
+        if _out_of_memory(error):
+            _end_full_process()
         if len(records) == 1:
             return {index: _failed(error) for index in records}
     alone = [_run_step(step, {index: record}) for index, record in records.items()]
@@ -199,7 +249,7 @@ class StageWorker:
         self.group = settings.name(stage.name)
         self.pool = ProcessPool(
             max_workers=settings.processes,
-            max_tasks=settings.child_max_chunks,
+            max_tasks=settings.child_chunks,
             initializer=_start_child,
             initargs=(stage, settings),
             # A forked child would share the parent's Kafka sockets and threads.
@@ -299,8 +349,11 @@ class StageWorker:
         pairs = zip(events, verdicts, strict=True)
         await asyncio.gather(*[self._conclude(event, verdict) for event, verdict in pairs])
 
-    async def _run(self, tasks: list[Task]) -> list[Verdict]:
-        """Rule 6: a verdict for each task. A chunk that hangs or kills its child is tried record by record."""
+    async def _run(self, tasks: list[Task], again: bool = False) -> list[Verdict]:
+        """Rule 6: a verdict for each task. A chunk that hangs or kills its child is tried record by record.
+
+        A record alone for which there was no memory is tried once more (`again`): its process was not empty.
+        """
         limit = self.settings.document_limit_seconds
         try:
             # The limit is one document's even for a chunk: 16 normal ones take a second together.
@@ -309,12 +362,17 @@ class StageWorker:
         except PoolTimeout:
             failure = Failure("timeout", f"it took longer than {limit:g} s and its process was ended")
         except ProcessExpired as expired:
-            failure = Failure("crashed", f"its process died with exit status {expired.exitcode}")
+            if expired.exitcode == EXIT_MEMORY:
+                failure = Failure(
+                    "memory", f"no memory is left for it (child_memory_mb={self.settings.child_memory_mb})"
+                )
+            else:
+                failure = Failure("crashed", f"its process died with exit status {expired.exitcode}")
         self.watchdog.record_done()
-        if len(tasks) == 1:
+        if len(tasks) == 1 and (again or failure.reason != "memory"):
             log.warning("record ended its process", stage=self.stage.name, reason=failure.reason)
             return [failure]
-        return [verdict for task in tasks for verdict in await self._run([task])]
+        return [verdict for task in tasks for verdict in await self._run([task], again=True)]
 
     async def _conclude(self, event: Any, verdict: Verdict) -> None:
         """Rule 3: returns when the broker has the result or the dead letter; there is no third way."""

@@ -95,7 +95,7 @@ def _wait_until_known(admin: KafkaAdminClient, names: set[str], seconds: float) 
 
 
 def set_up_index(client: Elasticsearch, settings: SetupSettings) -> list[str]:
-    """Put the templates, and create the first index with its alias unless the alias is there already."""
+    """Put the templates, and create the first index with its alias; one that is there takes fields that are new."""
     alias = settings.name(INDEX_ALIAS)
     parts = [settings.name(part) for part in ("news-settings", "news-mappings")]
     for part in parts:
@@ -108,6 +108,7 @@ def set_up_index(client: Elasticsearch, settings: SetupSettings) -> list[str]:
         priority=300,
     )
     if client.indices.exists_alias(name=alias):
+        _add_new_fields(client, alias)
         return []
     index = first_index(alias)
     try:
@@ -118,6 +119,22 @@ def set_up_index(client: Elasticsearch, settings: SetupSettings) -> list[str]:
         client.indices.put_alias(index=index, name=alias, is_write_index=True)
     client.cluster.health(index=index, wait_for_status="yellow", timeout="30s")
     return [index]
+
+
+def _add_new_fields(client: Elasticsearch, alias: str) -> None:
+    """An index made by an older version takes the fields that came since; with them it refuses no document."""
+    mappings = _template("news-mappings")["template"]["mappings"]
+    try:
+        client.indices.put_mapping(index=alias, properties=mappings["properties"])
+    except BadRequestError as error:
+        raise ValueError(
+            f"the index behind {alias} has a field that is mapped otherwise now ({_reason(error)}): set another "
+            "NEWSFLOW_PREFIX, or delete the index and send its articles again"
+        ) from None
+
+
+def _reason(error: BadRequestError) -> str:
+    return str(error.info["error"]["reason"] if isinstance(error.info, dict) else error.message)
 
 
 def _template(name: str) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import lru_cache
 from typing import NamedTuple
 
-from schemas.article import DedupedArticle, Entity, Label, Mention, Place, TaggedArticle
+from schemas.article import PLAIN_SPACES, DedupedArticle, Entity, Label, Mention, Place, TaggedArticle
 
 VERSION = "2"
 """Changes whenever the same article and the same spans would give other entities."""
@@ -46,7 +46,7 @@ def tag_articles(
     article, and an entity's count is the number of its mentions.
     """
     readable = [article.language.split("-")[0].lower() in languages | {"und"} for article in articles]
-    bodies = [article.body for article, can in zip(articles, readable, strict=True) if can]
+    bodies = [article.body.translate(PLAIN_SPACES) for article, can in zip(articles, readable, strict=True) if can]
     found = zip(bodies, find_spans(bodies) if bodies else [], strict=True)
     return [
         _tagged(article, *next(found), {**versions, "tagger": VERSION}) if can else _untagged(article)
@@ -72,7 +72,7 @@ def _tagged(
     canonical = _canonical_names(names)
     mentions = tuple(
         Mention(
-            text=name.text,
+            text=article.body[name.start : name.end],
             start=name.start,
             end=name.end,
             label=name.label,

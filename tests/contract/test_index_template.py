@@ -11,8 +11,8 @@ import pytest
 from pydantic import BaseModel
 
 import deploy
-from schemas.article import Location, Mention, Reason
-from schemas.document import INDEX_VERSION, ArticleDocument, Drops
+from schemas.article import Change, Location, Mention, Reason
+from schemas.document import INDEX_VERSION, ArticleDocument, Changes, Drops
 
 FOLDER = Path(deploy.__path__[0]) / "elasticsearch"
 MAPPINGS = json.loads((FOLDER / "news-mappings.json").read_bytes())
@@ -38,7 +38,7 @@ BUILT_IN_ANALYZERS = {"english", "french"}
 LUCENE_TERM_BYTES = 32_766
 BYTES_OF_A_CHARACTER = 4
 
-SHORT = {"id", "language", "places.country_iso_code", "pipeline.versions", "pipeline.flags"}
+SHORT = {"id", "language", "places.country_iso_code", "pipeline.versions", "pipeline.flags", "pipeline.quality"}
 """Keywords that hold only what our own services write."""
 
 
@@ -104,6 +104,7 @@ def test_an_unknown_field_is_refused_everywhere() -> None:
 
 def test_every_reason_of_a_drop_is_counted() -> None:
     assert set(Drops.model_fields) == {reason.value for reason in Reason}
+    assert set(Changes.model_fields) == {change.value for change in Change}
 
 
 def test_versions_of_the_mapping_agree() -> None:

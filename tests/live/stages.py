@@ -12,6 +12,7 @@ import sys
 import time
 from collections.abc import Sequence
 
+from lxml import etree
 from pydantic_settings import SettingsConfigDict
 
 from schemas.article import CleanArticle, Paragraph, RawArticle
@@ -27,6 +28,18 @@ class FaultySettings(StageSettings):
     seconds: float = 0.0
 
 
+def parse_without_memory() -> None:
+    """lxml's own way to say that there is no memory left, which is no MemoryError."""
+    document = etree.fromstring(b"<r>" + b"<p>text</p>" * 200_000 + b"</r>")
+    held = []
+    while True:
+        try:
+            held.append(bytearray(2**20))
+        except MemoryError:
+            break
+    etree.XPath("//p[string-length(.) > 1]/ancestor-or-self::*")(document)
+
+
 def load_step(settings: FaultySettings) -> Step:
     def step(records: Sequence[Received[RawArticle]]) -> list[CleanArticle]:
         results = []
@@ -40,6 +53,12 @@ def load_step(settings: FaultySettings) -> Step:
                 os.kill(os.getpid(), signal.SIGKILL)
             if body.startswith("grow"):
                 body = body * 5_000_000
+            if body.startswith("pid"):
+                body = str(os.getpid())
+            if body.startswith("fill"):
+                bytearray(2**30)
+            if body.startswith("deep fill"):
+                parse_without_memory()
             time.sleep(settings.seconds)
             results.append(
                 CleanArticle(

@@ -73,6 +73,18 @@ def test_a_correction_replaces_and_an_older_copy_loses(pipeline: Pipeline) -> No
     assert pipeline.dead() == []
 
 
+def test_a_word_before_a_narrow_space_is_found(pipeline: Pipeline) -> None:
+    """Break: leave out `.translate(PLAIN_SPACES)` of the body: the tokenizer takes that space for a letter."""
+    send(pipeline, [tagged("a", "Rien n’est sûr\u202f! Ils ont 10\u202f000\u00a0€.", language="fr")])
+    pipeline.start("indexer")
+    pipeline.wait_idle(groups=["indexer"])
+    with Elasticsearch(pipeline.elasticsearch) as client:
+        client.indices.refresh(index=pipeline.name(INDEX_ALIAS))
+        for query in ("sûr", "10 000"):
+            found = client.count(index=pipeline.name(INDEX_ALIAS), query={"match_phrase": {"body": query}})
+            assert found["count"] == 1, query
+
+
 def test_t2_killed_between_the_bulk_and_the_commit(pipeline: Pipeline, proxy: FaultProxy) -> None:
     """Break: commit before the bulk (`enable_auto_commit=True`), or an `op_type` of create."""
 

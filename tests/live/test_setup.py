@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from elasticsearch import Elasticsearch
 from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer, TopicPartition
@@ -9,6 +11,7 @@ from kafka.admin import NewTopic
 
 from schemas.document import INDEX_ALIAS, first_index
 from schemas.topics import ARTICLES_RAW, TOPICS
+from services.setup import app
 from services.setup.app import set_up
 from services.setup.settings import SetupSettings
 from tests.live.harness import Pipeline
@@ -35,6 +38,46 @@ def test_it_creates_what_is_missing_and_then_changes_nothing(pipeline: Pipeline)
         assert set_up(settings(pipeline, prefix)) == {"topics": [], "indices": []}
         index = client.indices.get(index=f"{prefix}{INDEX_ALIAS}")[created["indices"][0]]
         assert index["settings"]["index"]["uuid"] == before
+
+
+def test_an_index_of_an_older_version_takes_the_fields_that_came_since(
+    pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prefix = f"older-{pipeline.prefix}"
+    shipped = app._template
+
+    def older(name: str) -> dict[str, Any]:
+        template = shipped(name)
+        if name == "news-mappings":
+            del template["template"]["mappings"]["properties"]["section"]
+        return template
+
+    with monkeypatch.context() as patched:
+        patched.setattr(app, "_template", older)
+        set_up(settings(pipeline, prefix))
+    with Elasticsearch(pipeline.elasticsearch) as client:
+        index = first_index(f"{prefix}{INDEX_ALIAS}")
+        assert "section" not in client.indices.get_mapping(index=index)[index]["mappings"]["properties"]
+        set_up(settings(pipeline, prefix))
+        fields = client.indices.get_mapping(index=index)[index]["mappings"]["properties"]
+        assert fields["section"] == {"type": "keyword", "ignore_above": 512}
+
+
+def test_a_field_that_is_mapped_otherwise_is_refused(pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch) -> None:
+    prefix = f"otherwise-{pipeline.prefix}"
+    shipped = app._template
+
+    def otherwise(name: str) -> dict[str, Any]:
+        template = shipped(name)
+        if name == "news-mappings":
+            template["template"]["mappings"]["properties"]["section"] = {"type": "long"}
+        return template
+
+    with monkeypatch.context() as patched:
+        patched.setattr(app, "_template", otherwise)
+        set_up(settings(pipeline, prefix))
+    with pytest.raises(ValueError, match=r"mapped otherwise now .*section.*: set another NEWSFLOW_PREFIX"):
+        set_up(settings(pipeline, prefix))
 
 
 def test_an_index_whose_alias_was_lost_gets_it_back(pipeline: Pipeline) -> None:

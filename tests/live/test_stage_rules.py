@@ -9,7 +9,9 @@ from __future__ import annotations
 import json
 import os
 import re
+import sys
 import time
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -166,6 +168,31 @@ def test_rule_6_a_document_that_hangs_or_kills_its_process_is_a_dead_letter(pipe
     assert results(pipeline).keys() == good
     assert sorted(each.letter.reason for each in pipeline.dead()) == ["crashed", "timeout"]
     assert pipeline.running["cleaner"].poll() is None
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="no other system holds the limit")
+def test_rule_6_a_document_that_needs_too_much_memory_is_a_dead_letter(pipeline: Pipeline) -> None:
+    """Break: run without the limit (leave out `_limit_memory` of `_start_child`)."""
+    told = {20: "fill", 50: "deep fill", 53: "die"}
+    sent = articles([told.get(index, f"text {index}") for index in range(80)])
+    pipeline.send(sent)
+    run_to_end(pipeline, 120, FAULTY_CHILD_MEMORY_MB="256")
+    good = {article_id(article) for article in sent if (article.body or "").startswith("text")}
+    assert results(pipeline).keys() == good
+    dead = sorted((each.letter.reason, json.loads(each.value or b"")["body"]) for each in pipeline.dead())
+    assert dead == [("crashed", "die"), ("memory", "deep fill"), ("memory", "fill")]
+    assert pipeline.running["cleaner"].poll() is None
+
+
+def test_a_child_process_is_replaced_after_its_records(pipeline: Pipeline) -> None:
+    """Break: leave out `max_tasks` of the pool."""
+    sent = articles([f"pid {index}" for index in range(96)])
+    pipeline.send(sent)
+    run_to_end(pipeline, 60, FAULTY_CHILD_MAX_RECORDS="20", FAULTY_CHUNK_RECORDS="8")
+    found = results(pipeline)
+    assert found.keys() == {article_id(article) for article in sent}
+    # 20 records are 3 chunks of 8 at most, so at most 24 records a process.
+    assert max(Counter(found.values()).values()) <= 24
 
 
 def test_rule_7_a_topic_made_anew_under_a_worker_is_noticed(pipeline: Pipeline) -> None:

@@ -1,12 +1,13 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
 
-from schemas.article import Dropped, Paragraph, RawArticle, Reason
+from schemas.article import Change, Changed, Dropped, Kind, Paragraph, Quality, RawArticle, Reason
 from schemas.identity import article_id
-from services.cleaner.core import VERSION, NothingLeft, clean_article
+from services.cleaner.core import VERSION, NotAnArticle, NothingLeft, Policy, clean_article
 from services.cleaner.page import HtmlTooDeep
 
 RECEIVED = datetime(2026, 1, 31, 12, 0, 0, 123_456, tzinfo=UTC)
@@ -41,7 +42,7 @@ def test_repairs_every_text() -> None:
         RECEIVED,
     )
 
-    assert article.body == "Café talks won’t fail"
+    assert article.body == "Café talks\xa0won’t fail"
     assert article.headline == "Marks & Spencer"
     assert article.summary == "One two"
     assert article.byline == "By Ada Lee"
@@ -187,3 +188,92 @@ def test_the_same_input_gives_the_same_output() -> None:
 
     assert clean_article(record, RECEIVED) == clean_article(record, RECEIVED)
     assert record.model_dump_json() == before
+
+
+def test_the_first_time_that_can_be_is_the_one() -> None:
+    head = """<meta property="article:published_time" content="2199-01-01T00:00:00Z">
+        <meta name="date" content="2026-01-30T10:00:00Z">"""
+    page = raw(None, html=f"<html><head>{head}</head><body><p>{REPORT}</p></body></html>")
+
+    article = clean_article(page, RECEIVED)
+
+    assert article.published == datetime(2026, 1, 30, 10, tzinfo=UTC)
+    assert article.flags == ("published_out_of_range",)
+
+
+def test_says_what_was_changed_in_kept_paragraphs() -> None:
+    article = clean_article(raw(f"{REPORT}\n\nCaf&eacute;s  reopen.\n\nFollow&nbsp; us on Facebook"), RECEIVED)
+
+    assert article.changed == (
+        Changed(index=1, reason=Change.ENTITIES),
+        Changed(index=1, reason=Change.SPACES),
+    )
+    assert [dropped.index for dropped in article.dropped] == [2]
+
+
+def test_what_a_sign_off_says_is_kept() -> None:
+    article = clean_article(
+        raw(f"{REPORT}\n\n{MORE}\n\n(Reporting by Ada Lee in Vienna; Editing by Bo Ek)"), RECEIVED
+    )
+
+    assert [paragraph.text for paragraph in article.kept] == [REPORT, MORE]
+    assert article.byline == "Ada Lee"
+    assert (
+        clean_article(raw(f"{REPORT}\n\n(Reporting by Ada Lee)", byline="By Cy Day"), RECEIVED).byline
+        == "By Cy Day"
+    )
+
+
+def test_a_sign_off_behind_the_last_sentence_is_cut_off() -> None:
+    article = clean_article(raw(f"{REPORT}\n\n{MORE} (Reporting by Ada Lee)\n\nFollow us on Facebook"), RECEIVED)
+
+    assert [paragraph.text for paragraph in article.kept] == [REPORT, MORE]
+    assert article.byline == "Ada Lee"
+    (changed,) = article.changed
+    assert (changed.index, changed.reason, changed.removed) == (1, Change.SIGN_OFF, "(Reporting by Ada Lee)")
+    assert changed.rule is not None
+
+
+def test_a_dateline_says_where_and_who_and_stays() -> None:
+    article = clean_article(raw(f"VIENNA (Reuters) - {REPORT}\n\n{MORE}"), RECEIVED)
+
+    assert (article.located, article.agency) == ("VIENNA", "Reuters")
+    assert article.kept[0].text == f"VIENNA (Reuters) - {REPORT}"
+
+
+def test_paragraphs_have_their_kind() -> None:
+    html = f"<p>{REPORT}</p><ul><li>First: {MORE}</li></ul><p>Follow us on Facebook</p><h2>Follow us on X</h2>"
+
+    article = clean_article(raw(None, html=html), RECEIVED)
+
+    assert [paragraph.kind for paragraph in article.kept] == [Kind.TEXT, Kind.LIST_ITEM]
+    assert [dropped.kind for dropped in article.dropped] == [Kind.TEXT, Kind.HEADING]
+
+
+def test_the_section_of_a_page() -> None:
+    head = '<head><meta property="article:section" content="Eur&amp;oacute;pa"></head>'
+
+    assert (
+        clean_article(raw(None, html=f"<html>{head}<body><p>{REPORT}</p></body></html>"), RECEIVED).section
+        == "Európa"
+    )
+
+
+def test_what_is_less_than_an_article_is_marked_or_refused() -> None:
+    policy = Policy(shortest=len(REPORT) + 1, longest=10_000)
+    assert clean_article(raw(REPORT), RECEIVED, policy).quality == (Quality.TOO_SHORT,)
+    assert clean_article(raw(f"{REPORT}\n{MORE}"), RECEIVED, policy).quality == ()
+    assert clean_article(raw(REPORT), RECEIVED, Policy(shortest=0, longest=len(REPORT) - 1)).quality == (
+        Quality.TOO_LONG,
+    )
+
+    with pytest.raises(NotAnArticle, match="too_short; CLEANER_REFUSE") as refused:
+        clean_article(raw(REPORT), RECEIVED, replace(policy, refused=frozenset({Quality.TOO_SHORT})))
+    assert refused.value.dead_letter == "too_short"
+
+
+def test_an_error_page_is_known_for_one() -> None:
+    html = """<!doctype html><html><head><title>404 - Page not found</title></head><body><h1>Page not found</h1>
+        <p>Sorry, the page that you are looking for does not exist or has been moved.</p></body></html>"""
+
+    assert Quality.ERROR_PAGE in clean_article(raw(None, html=html), RECEIVED).quality

@@ -4,6 +4,7 @@ from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
 
+from schemas.article import Change, Kind
 from services.cleaner.page import HtmlTooDeep, read_page
 
 TALK = "The ministers met for three hours on Tuesday and agreed on a plan that both parliaments must now pass."
@@ -13,6 +14,13 @@ QUOTE = "“We have come a long way since the spring, and we shall go the rest o
 
 def page(body: str, head: str = "", attributes: str = 'lang="en"') -> str:
     return f"<!doctype html><html {attributes}><head><title>T</title>{head}</head><body>{body}</body></html>"
+
+
+OG = '<meta property="og:title" content="{}">'
+
+
+def texts(html: str) -> list[str]:
+    return [piece.text for piece in read_page(html).paragraphs]
 
 
 ARTICLE = page(
@@ -27,15 +35,14 @@ ARTICLE = page(
 
 
 def test_takes_the_article_out_of_a_page_by_paragraphs() -> None:
-    assert read_page(ARTICLE).paragraphs == (
-        "Ministers agree",
-        TALK,
-        DOUBT,
-        "What comes next",
-        QUOTE,
-        "Monday: the first reading",
-        "Friday: the vote",
-    )
+    assert [(piece.text, piece.kind) for piece in read_page(ARTICLE).paragraphs] == [
+        (TALK, Kind.TEXT),
+        (DOUBT, Kind.TEXT),
+        ("What comes next", Kind.HEADING),
+        (QUOTE, Kind.QUOTE),
+        ("Monday: the first reading", Kind.LIST_ITEM),
+        ("Friday: the vote", Kind.LIST_ITEM),
+    ]
 
 
 @pytest.mark.parametrize(
@@ -69,7 +76,7 @@ def test_takes_the_article_out_of_a_page_by_paragraphs() -> None:
     ],
 )
 def test_loses_nothing_of_a_fragment(html: str, paragraphs: list[str]) -> None:
-    assert list(read_page(html).paragraphs) == paragraphs
+    assert texts(html) == paragraphs
 
 
 def test_loses_nothing_of_a_long_fragment() -> None:
@@ -79,14 +86,18 @@ def test_loses_nothing_of_a_long_fragment() -> None:
         f"<aside>{aside}</aside><p>{QUOTE}</p><footer>Ada Lee</footer>"
     )
 
-    assert read_page(html).paragraphs == (TALK, caption, DOUBT, aside, QUOTE, "Ada Lee")
+    assert texts(html) == [TALK, caption, DOUBT, aside, QUOTE, "Ada Lee"]
 
 
 def test_keeps_the_paragraphs_of_a_page_with_little_text() -> None:
-    assert read_page("<html><body><h1>Fire</h1><p>Nobody was hurt.</p></body></html>").paragraphs == (
-        "Fire",
-        "Nobody was hurt.",
-    )
+    assert texts("<html><body><h1>Fire</h1><p>Nobody was hurt.</p></body></html>") == ["Nobody was hurt."]
+    assert texts("<html><body><h1>Fire in the old harbour.</h1></body></html>") == ["Fire in the old harbour."]
+
+
+def test_a_heading_that_is_not_the_headline_stays() -> None:
+    html = page(f"<article><h1>Other words</h1><p>{TALK}</p><p>{DOUBT}</p></article>", OG.format("Ministers agree"))
+
+    assert texts(html) == ["Other words", TALK, DOUBT]
 
 
 @pytest.mark.parametrize(
@@ -100,13 +111,13 @@ def test_takes_the_text_that_a_page_states_where_its_layout_hides_it(body: str) 
     text = "\\n\\n".join((TALK, DOUBT, QUOTE))
     head = f'<script type="application/ld+json">{{"@type": "NewsArticle", "articleBody": "{text}"}}</script>'
 
-    assert read_page(page(body, head)).paragraphs == (TALK, DOUBT, QUOTE)
+    assert texts(page(body, head)) == [TALK, DOUBT, QUOTE]
 
 
 def test_line_breaks_separate_the_paragraphs_of_a_page_without_paragraph_elements() -> None:
     html = page(f"<article><h1>Ministers agree</h1><div>{TALK}<br><br>{DOUBT}<br><br>{QUOTE}</div></article>")
 
-    assert read_page(html).paragraphs[-3:] == (TALK, DOUBT, QUOTE)
+    assert texts(html)[-3:] == [TALK, DOUBT, QUOTE]
 
 
 def test_refuses_html_that_the_parser_would_cut_off() -> None:
@@ -125,13 +136,14 @@ def test_refuses_html_that_the_parser_would_cut_off() -> None:
     ],
 )
 def test_reads_text_whatever_encoding_the_page_claims(html: str) -> None:
-    assert read_page(html).paragraphs == ("Été",)
+    assert texts(html) == ["Été"]
 
 
 def test_json_ld_goes_before_open_graph_and_meta_tags() -> None:
     head = """
         <meta property="og:title" content="Open Graph"><meta name="description" content="Meta">
-        <meta name="author" content="Someone Else"><meta property="article:published_time" content="2001-01-01">
+        <meta name="author" content="Someone Else">
+        <meta property="article:published_time" content="2001-01-01T00:00:00Z">
         <script type="application/ld+json">{"@graph": [{"@type": "WebSite", "name": "x"}, {"@type": ["NewsArticle"],
           "headline": "Stated", "description": "Summed up", "datePublished": "2026-01-31T08:00:00+01:00",
           "dateModified": "2026-01-31T09:00:00Z",
@@ -142,8 +154,11 @@ def test_json_ld_goes_before_open_graph_and_meta_tags() -> None:
     assert found.headline == "Stated"
     assert found.summary == "Summed up"
     assert found.byline == "Ada Lee, Bo Ek"
-    assert found.published == datetime(2026, 1, 31, 8, tzinfo=timezone(timedelta(hours=1)))
-    assert found.modified == datetime(2026, 1, 31, 9, tzinfo=UTC)
+    assert found.published == (
+        datetime(2026, 1, 31, 8, tzinfo=timezone(timedelta(hours=1))),
+        datetime(2001, 1, 1, tzinfo=UTC),
+    )
+    assert found.modified == (datetime(2026, 1, 31, 9, tzinfo=UTC),)
 
 
 def test_reads_open_graph_and_meta_tags() -> None:
@@ -162,8 +177,8 @@ def test_reads_open_graph_and_meta_tags() -> None:
     assert found.headline == "Ministers agree"
     assert found.summary == "A plan"
     assert found.byline == "Ada Lee"
-    assert found.published == datetime(2026, 1, 31, 8, tzinfo=UTC)
-    assert found.modified == datetime(2026, 1, 31, 9, tzinfo=UTC)
+    assert found.published == (datetime(2026, 1, 31, 8, tzinfo=UTC),)
+    assert found.modified == (datetime(2026, 1, 31, 9, tzinfo=UTC),)
     assert found.url == "https://example.org/plan"
     assert found.language == "en-GB"
 
@@ -178,7 +193,8 @@ def test_states_nothing_that_the_page_does_not_state() -> None:
 
     found = read_page(page(f"<p>{TALK}</p>", head, attributes='lang="the queen’s"'))
 
-    assert (found.url, found.published, found.byline, found.language, found.summary) == (None,) * 5
+    assert (found.url, found.byline, found.language, found.summary, found.section) == (None,) * 5
+    assert (found.published, found.modified) == ((), ())
 
 
 @pytest.mark.parametrize(
@@ -206,3 +222,62 @@ def test_broken_json_ld_is_no_obstacle(script: str) -> None:
     )
 
     assert read_page(page(f"<p>{TALK}</p>", head)).headline == "Ministers agree"
+
+
+def test_the_article_among_several_is_the_one_with_the_pages_title() -> None:
+    head = """<script type="application/ld+json">[{"@type": "NewsArticle", "headline": "Another one"},
+        {"@type": "NewsArticle", "headline": "Ministers agree", "articleSection": ["Politics", "Europe"],
+         "inLanguage": "en-IE"}]</script><meta property="og:title" content="Ministers agree - The Daily">"""
+
+    found = read_page(page(f"<p>{TALK}</p>", head, attributes=""))
+
+    assert (found.headline, found.section, found.language) == ("Ministers agree", "Politics", "en-IE")
+
+
+def test_the_section_of_open_graph() -> None:
+    assert read_page(page("<p>x</p>", '<meta property="article:section" content="Sport">')).section == "Sport"
+
+
+def test_the_site_is_no_author_and_its_front_page_no_address() -> None:
+    head = """<meta property="og:site_name" content="The Daily"><meta name="author" content="the daily">
+        <link rel="canonical" href="https://example.org/"><meta property="og:url" content="https://example.org/plan">"""
+
+    found = read_page(page(f'<p>By <a rel="author" href="/ada">Ada Lee</a></p><p>{TALK}</p>', head))
+
+    assert (found.byline, found.url) == ("Ada Lee", "https://example.org/plan")
+
+
+def test_a_marked_time_in_the_text_counts_where_it_is_the_only_one() -> None:
+    mark = '<time itemprop="datePublished" datetime="2026-01-31T08:00:00Z">today</time>'
+
+    assert read_page(page(f"{mark}<p>{TALK}</p>")).published == (datetime(2026, 1, 31, 8, tzinfo=UTC),)
+    assert read_page(page(f"{mark}{mark}<p>{TALK}</p>")).published == ()
+
+
+def test_says_what_was_repaired() -> None:
+    pieces = read_page("<p>Plain.</p><p>Caf&amp;eacute;</p><p>so\xa0far</p>").paragraphs
+
+    assert [(piece.text, piece.changes) for piece in pieces] == [
+        ("Plain.", ()),
+        ("Café", (Change.ENTITIES,)),
+        ("so far", ()),
+    ]
+
+
+def test_facts_of_a_page() -> None:
+    teasers = "".join(f'<h3><a href="/{n}">A headline of another article {n}</a></h3>' for n in range(4))
+    facts = read_page(page(f"<nav><h2><a href=/>Home</a></h2></nav>{teasers}<p>{TALK}</p>")).facts
+
+    assert facts is not None
+    assert facts.linked_headings == 4
+    assert facts.page_characters == 4 * len("A headline of another article 1") + len(TALK)
+    assert round(facts.linked_share, 2) == round(1 - len(TALK) / facts.page_characters, 2)
+    assert not facts.stated_article
+    assert read_page("<p>fragment</p>").facts is None
+    for head in (
+        '<meta property="og:type" content="article">',
+        '<script type="application/ld+json">{"@type": "NewsArticle"}</script>',
+    ):
+        stated = read_page(page("<p>x</p>", head)).facts
+        assert stated is not None
+        assert stated.stated_article

@@ -9,6 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from schemas.article import (
+    Change,
+    Changed,
     Dropped,
     Entity,
     Label,
@@ -16,10 +18,11 @@ from schemas.article import (
     Mention,
     Paragraph,
     Place,
+    Quality,
     Reason,
     TaggedArticle,
 )
-from schemas.document import Drops
+from schemas.document import Changes, Drops
 from services.indexer.core import to_document
 from tests.unit.indexer.articles import tagged
 
@@ -42,14 +45,23 @@ FULL = TaggedArticle(
     language_confidence=0.75,
     subjects=("harbour", "ferry"),
     copyright_notice="© Harbour Post",
+    section="City",
+    located="Porto",
+    agency="Lusa",
     extra={"desk": "city"},
     flags=("published_without_zone",),
+    quality=(Quality.TOO_LONG,),
     versions={"tagger": "1", "cleaner": "3", "model": "en-1.0"},
     kept=(Paragraph(index=0, text="Ada Marsh is back."), Paragraph(index=2, text="In Porto.")),
     dropped=(
         Dropped(index=1, text="Ada Marsh is back.", reason=Reason.EXACT_DUPLICATE, repeats=0),
         Dropped(index=3, text="Share", reason=Reason.BOILERPLATE, rule="share"),
         Dropped(index=4, text="Read more", reason=Reason.BOILERPLATE, rule="more"),
+    ),
+    changed=(
+        Changed(index=0, reason=Change.ENTITIES),
+        Changed(index=0, reason=Change.MOJIBAKE),
+        Changed(index=1, reason=Change.SPACES),
     ),
     people=(Entity(id="p", name="Ada Marsh", count=1),),
     organisations=(Entity(id="o", name="Harbour Board", count=2),),
@@ -89,10 +101,14 @@ def test_every_field_has_its_place() -> None:
         "mentions": [{"text": "Ada Marsh", "start": 0, "end": 9, "label": "person", "entity_id": "p"}],
         "subjects": ["harbour", "ferry"],
         "copyright_notice": "© Harbour Post",
+        "section": "City",
+        "located": "Porto",
+        "agency": "Lusa",
         "extra": {"desk": "city"},
         "pipeline": {
             "versions": ["cleaner 3", "model en-1.0", "tagger 1"],
             "flags": ["published_without_zone"],
+            "quality": ["too_long"],
             "language_stated": "en-GB",
             "language_confidence": 0.75,
             "paragraphs": {
@@ -100,6 +116,17 @@ def test_every_field_has_its_place() -> None:
                 "kept": 2,
                 "dropped": 3,
                 "dropped_by": {"boilerplate": 2, "exact_duplicate": 1, "near_duplicate": 0},
+                "changed": 1,
+                "changed_by": {
+                    "mojibake": 1,
+                    "entities": 1,
+                    "invisible": 0,
+                    "spaces": 0,
+                    "normalized": 0,
+                    "lines_joined": 0,
+                    "hyphenation": 0,
+                    "sign_off": 0,
+                },
             },
         },
     }
@@ -108,7 +135,12 @@ def test_every_field_has_its_place() -> None:
 def test_nothing_of_an_article_is_forgotten() -> None:
     """A field that is added to the record needs a decision here."""
     unchanged = to_document(FULL, NOW).model_dump_json()
-    elsewhere = {"kept", "dropped", "versions"}  # they are counted or joined: see the tests beside this one
+    elsewhere = {
+        "kept",
+        "dropped",
+        "changed",
+        "versions",
+    }  # they are counted or joined: see the tests beside this one
     for field, value in FULL:
         if field in elsewhere:
             continue
@@ -158,6 +190,26 @@ def test_the_counts_add_up(reasons: list[Reason | None]) -> None:
     assert document["body"].split("\n\n") == [paragraph.text for paragraph in article.kept] or not article.kept
 
 
+def test_a_paragraph_is_counted_once_for_each_way_it_was_changed_and_not_when_it_was_dropped() -> None:
+    changes = [
+        (0, Change.SIGN_OFF),
+        (0, Change.SIGN_OFF),
+        (0, Change.SPACES),
+        (2, Change.SPACES),
+        (1, Change.SPACES),
+    ]
+    article = tagged("a").model_copy(
+        update={
+            "kept": (Paragraph(index=0, text="a"), Paragraph(index=2, text="b")),
+            "dropped": (Dropped(index=1, text="a", reason=Reason.EXACT_DUPLICATE, repeats=0),),
+            "changed": tuple(Changed(index=index, reason=change) for index, change in changes),
+        }
+    )
+    counts = to_document(article, NOW).pipeline.paragraphs
+    assert counts.changed == 2
+    assert counts.changed_by == Changes(sign_off=1, spaces=2)
+
+
 @pytest.mark.parametrize(
     ("url", "host"),
     [("https://[2001:db8::1]/a", "2001:db8::1"), ("http://harbour-post.example", "harbour-post.example")],
@@ -167,3 +219,11 @@ def test_the_domain_is_the_host_alone(url: str, host: str) -> None:
     assert document.url is not None
     assert document.url.full == url
     assert document.url.domain == host
+
+
+def test_odd_spaces_are_plain_in_the_index_so_that_words_are_found_and_offsets_hold() -> None:
+    text = "C’est sûr\u202f! 10\u202f000\u00a0€ en jeu."
+    article = tagged("a").model_copy(update={"kept": (Paragraph(index=0, text=text),)})
+    body = to_document(article, NOW).body
+    assert body == "C’est sûr ! 10 000 € en jeu."
+    assert len(body) == len(article.body)

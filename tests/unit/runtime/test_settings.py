@@ -87,7 +87,7 @@ def test_an_own_setting_is_not_read_without_its_prefix(
     monkeypatch: pytest.MonkeyPatch, settings: type[StageSettings]
 ) -> None:
     before = load_settings(settings)
-    for field in ("PROCESSES", "BATCH_RECORDS", "CHUNK_RECORDS", "CHILD_MAX_CHUNKS"):
+    for field in ("PROCESSES", "BATCH_RECORDS", "CHUNK_RECORDS", "CHILD_MAX_RECORDS"):
         monkeypatch.setenv(field, "77")
     assert load_settings(settings) == before
 

@@ -1,7 +1,13 @@
 from __future__ import annotations
 
+import asyncio
+import multiprocessing
+import os
 import pickle
+import resource
+import sys
 from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
 from types import SimpleNamespace
@@ -10,6 +16,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pebble import ProcessExpired
 
 from schemas.article import CleanArticle, Paragraph, RawArticle
 from schemas.dead_letter import dead_letter_headers
@@ -19,6 +26,7 @@ from schemas.topics import ARTICLES_CLEAN, ARTICLES_RAW
 from services.runtime import stage as stage_module
 from services.runtime.settings import StageSettings
 from services.runtime.stage import (
+    EXIT_MEMORY,
     Failure,
     Received,
     Result,
@@ -328,3 +336,187 @@ def test_a_worker_leaves_nothing_in_its_working_folder(monkeypatch: pytest.Monke
     monkeypatch.chdir(tmp_path)
     worker = StageWorker(STAGE, StageSettings(kafka_bootstrap_servers="127.0.0.1:1"))
     assert tmp_path not in worker.app.conf.datadir.absolute().parents
+
+
+# ---------------------------------------------------------------- memory
+
+
+class Ended(BaseException):
+    """Stands for the end of the child process, which a test cannot have."""
+
+
+@pytest.fixture
+def ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    def end(status: int) -> None:
+        raise Ended(status)
+
+    monkeypatch.setattr(os, "_exit", end)
+
+
+class LogOfErrors(Exception):
+    """An error of the kind that lxml raises: what was missing stands in a log, by libxml2's number."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__("unknown error")
+        self.error_log = [SimpleNamespace(type=513), SimpleNamespace(type=number)]
+
+
+def raise_from(error: Exception) -> CleanArticle:
+    """What is said of a failure by code that caught the first error."""
+    try:
+        raise error
+    except Exception as cause:
+        raise NoNews("nothing was found") from cause
+
+
+@pytest.mark.usefixtures("ended")
+@pytest.mark.parametrize(
+    "error", [MemoryError(), LogOfErrors(2), LogOfErrors(1215)], ids=["python", "tree", "xpath"]
+)
+@pytest.mark.parametrize("caught", [False, True], ids=["plain", "caught"])
+def test_a_step_without_memory_ends_its_process(run: Run, error: Exception, caught: bool) -> None:
+    def step(record: Received[RawArticle]) -> CleanArticle:
+        if caught:
+            return raise_from(error)
+        raise error
+
+    with pytest.raises(Ended, match=str(EXIT_MEMORY)):
+        run(Counting(step), [task("text"), task("text")])
+
+
+@pytest.mark.usefixtures("ended")
+def test_a_record_without_memory_to_decode_ends_its_process(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    def read(*_: object) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr(stage_module, "read_record", read)
+    with pytest.raises(Ended, match=str(EXIT_MEMORY)):
+        run(Counting(clean), [task("text")])
+
+
+class ItsOwnCause(Exception):
+    """An error that was raised from itself, with a log that is none."""
+
+    error_log = 2
+
+    def __init__(self) -> None:
+        super().__init__("all is as it was")
+        self.__cause__ = self
+
+
+@pytest.mark.usefixtures("ended")
+@pytest.mark.parametrize(
+    "error", [ItsOwnCause(), LogOfErrors(513), Misnamed(None), OSError(12, "Cannot allocate memory: not ours")]
+)
+def test_any_other_error_ends_no_process(run: Run, error: Exception) -> None:
+    def step(record: Received[RawArticle]) -> CleanArticle:
+        raise error
+
+    assert [text_of(verdict) for verdict in run(Counting(step), [task("text")])] == ["failed"]
+
+
+class Pool:
+    """A pool of child processes that end as told: the exit status for each chunk by its number of records."""
+
+    def __init__(self, *statuses: int | None) -> None:
+        self.statuses = iter(statuses)
+        self.sizes: list[int] = []
+
+    def schedule(self, function: object, args: list[Any], timeout: float) -> Future[list[Verdict]]:
+        self.sizes.append(len(args[0]))
+        status = next(self.statuses)
+        future: Future[list[Verdict]] = Future()
+        if status is None:
+            future.set_result([Result(b"key", b"value")] * len(args[0]))
+        else:
+            future.set_exception(ProcessExpired("ended", code=status))  # type: ignore[no-untyped-call]
+        return future
+
+
+def verdicts_of(pool: Pool, count: int) -> list[str]:
+    """The reasons, `result` where there is none, that a worker with this pool has for a chunk of `count`."""
+    worker = object.__new__(StageWorker)
+    worker.stage = STAGE
+    worker.settings = StageSettings(kafka_bootstrap_servers="-", child_memory_mb=512)
+    worker.pool = pool  # type: ignore[assignment]
+    worker.watchdog = SimpleNamespace(record_done=lambda: None)  # type: ignore[assignment]
+    verdicts = asyncio.run(worker._run([task("text")] * count))
+    return [verdict.reason if isinstance(verdict, Failure) else "result" for verdict in verdicts]
+
+
+def test_a_record_without_memory_costs_its_neighbours_nothing() -> None:
+    pool = Pool(EXIT_MEMORY, None, EXIT_MEMORY, None)
+    assert verdicts_of(pool, 3) == ["result", "memory", "result"]
+    assert pool.sizes == [3, 1, 1, 1]
+
+
+def test_a_record_alone_is_tried_in_an_empty_process_before_it_is_called_too_large() -> None:
+    assert verdicts_of(Pool(EXIT_MEMORY, None), 1) == ["result"]
+    assert verdicts_of(Pool(EXIT_MEMORY, EXIT_MEMORY), 1) == ["memory"]
+
+
+def test_a_process_that_was_killed_crashed() -> None:
+    pool = Pool(-9)
+    assert verdicts_of(pool, 1) == ["crashed"]
+    assert pool.sizes == [1], "once is enough: it may bring the machine down"
+
+
+def in_a_process(work: Callable[..., Any], *given: object) -> Any:
+    """What `work` returns in a process of its own: a limit holds for the rest of a process's life."""
+    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
+        return pool.submit(work, *given).result(timeout=60)
+
+
+def _fill(limit: int, megabytes: int) -> bool:
+    stage_module._limit_memory(limit)
+    try:
+        held = [bytearray(2**20) for _ in range(megabytes)]
+    except MemoryError:
+        return False
+    return len(held) == megabytes
+
+
+def _limits(system: str) -> bool:
+    before = resource.getrlimit(resource.RLIMIT_DATA)
+    sys.platform = system
+    stage_module._limit_memory(64)
+    return resource.getrlimit(resource.RLIMIT_DATA) != before
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="no other system holds the limit")
+@pytest.mark.parametrize(("limit", "fits"), [(64, False), (512, True), (0, True)])
+def test_a_child_process_may_add_so_much_memory(limit: int, fits: bool) -> None:
+    assert in_a_process(_fill, limit, 200) is fits
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="no other system holds the limit")
+@pytest.mark.parametrize(("system", "limited"), [("linux", True), ("darwin", False)])
+def test_a_system_that_holds_no_limit_is_given_none(system: str, limited: bool) -> None:
+    assert in_a_process(_limits, system) is limited
+
+
+def _limits_of_a_child(megabytes: int) -> int:
+    def load(_: StageSettings) -> Step:
+        assert resource.getrlimit(resource.RLIMIT_DATA)[0] == resource.RLIM_INFINITY, "a model is no document"
+        return Counting(clean)
+
+    stage = Stage("cleaner", ARTICLES_RAW, ARTICLES_CLEAN, load)
+    stage_module._start_child(stage, StageSettings(kafka_bootstrap_servers="-", child_memory_mb=megabytes))
+    return resource.getrlimit(resource.RLIMIT_DATA)[0]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="no other system holds the limit")
+def test_the_limit_is_set_once_the_step_is_loaded() -> None:
+    assert in_a_process(_limits_of_a_child, 0) == resource.RLIM_INFINITY
+    assert in_a_process(_limits_of_a_child, 64) > 64 * 2**20
+
+
+# ---------------------------------------------------------------- recycling
+
+
+@pytest.mark.parametrize(
+    ("records", "chunk", "chunks"), [(0, 16, 0), (1, 16, 1), (16, 16, 1), (17, 16, 2), (8000, 16, 500), (5, 1, 5)]
+)
+def test_a_child_process_is_replaced_after_whole_chunks(records: int, chunk: int, chunks: int) -> None:
+    settings = StageSettings(kafka_bootstrap_servers="-", child_max_records=records, chunk_records=chunk)
+    assert settings.child_chunks == chunks

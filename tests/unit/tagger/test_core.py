@@ -284,3 +284,23 @@ def test_a_model_is_not_asked_for_nothing() -> None:
 def test_a_model_that_loses_a_text_is_an_error() -> None:
     with pytest.raises(ValueError, match="zip"):
         tag_articles([article("In Rome."), article("In Oslo.")], lambda _: [[]], frozenset({"en"}), {})
+
+
+def test_odd_spaces_are_read_as_plain_ones_and_stay_in_the_text() -> None:
+    tagged = tag_marked("[Ada\u00a0Lee|person] met [Ada Lee|person] at 10\u202fa.m.")
+
+    assert [(one.name, one.count) for one in tagged.people] == [("Ada Lee", 2)]
+    assert [one.text for one in tagged.mentions] == ["Ada\u00a0Lee", "Ada Lee"]
+    assert tagged.body.endswith("10\u202fa.m.")
+
+
+def test_the_model_sees_plain_spaces() -> None:
+    seen: list[str] = []
+
+    def find(bodies: Sequence[str]) -> list[list[Span]]:
+        seen.extend(bodies)
+        return [[] for _ in bodies]
+
+    tag_articles([article("En\u00a0France, 10\u202f000\u2009€")], find, frozenset({"en"}), {})
+
+    assert seen == ["En France, 10 000 €"]

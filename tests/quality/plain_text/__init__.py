@@ -1,0 +1,1 @@
+"""News articles written for this set, and what transport and publishers do to them; the labels are in README.md."""
