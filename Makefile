@@ -7,7 +7,7 @@ LOCK := deploy/locks/development.txt
 export OPENBLAS_NUM_THREADS := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo demo-picture test lint fetch unit contract live test-compose quality bench faults lock clean
+.PHONY: help setup demo demo-picture test lint fetch unit contract live test-compose quality bench bench-cleaner fuzz faults lock clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -53,10 +53,26 @@ test-compose: setup ## docker-compose.yml on a Docker engine, judged as the live
 	@$(BIN)/python -m tests.compose
 
 quality: setup ## Pinned scores on public data
-	@$(BIN)/pytest -q tests/quality
+	@$(BIN)/pytest -q -s tests/quality
 
 bench: setup ## The whole pipeline against the bare model, in one run
 	@$(BIN)/python -m tests.bench.pipeline
+
+bench-cleaner: setup ## The cleaner against the bare libraries it stands on, in one run
+	@$(BIN)/python -m tests.bench.cleaner
+
+fuzz: .venv/fuzz ## Fuzz the cleaner for SECONDS (default 600); findings go to .venv/fuzz-found
+	@.venv/fuzz/bin/python -m tests.fuzz.cleaner --seed .venv/fuzz-inputs
+	@mkdir -p .venv/fuzz-found
+	@.venv/fuzz/bin/python -m tests.fuzz.cleaner -max_total_time=$(or $(SECONDS),600) -timeout=5 \
+	  -rss_limit_mb=512 -max_len=600 -len_control=0 -artifact_prefix=.venv/fuzz-found/ -print_final_stats=1 .venv/fuzz-inputs
+
+# The fuzzer comes as a wheel for Linux alone, so that it is in no lock file; its environment is its own.
+.venv/fuzz: $(LOCK) | setup
+	@$(BIN)/uv venv --quiet --clear --python $(BIN)/python .venv/fuzz
+	@VIRTUAL_ENV=.venv/fuzz $(BIN)/uv pip install --quiet --require-hashes -r $(LOCK)
+	@VIRTUAL_ENV=.venv/fuzz $(BIN)/uv pip install --quiet atheris==3.0.0
+	@touch $@
 
 faults: setup ## Break each rule on purpose and see its test fail (takes long)
 	@$(BIN)/python -m tests.faults
