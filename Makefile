@@ -67,11 +67,11 @@ fuzz: .venv/fuzz ## Fuzz the cleaner for SECONDS (default 600); findings go to .
 	@.venv/fuzz/bin/python -m tests.fuzz.cleaner -max_total_time=$(or $(SECONDS),600) -timeout=5 \
 	  -rss_limit_mb=512 -max_len=600 -len_control=0 -artifact_prefix=.venv/fuzz-found/ -print_final_stats=1 .venv/fuzz-inputs
 
-# The fuzzer comes as a wheel for Linux alone, so that it is in no lock file; its environment is its own.
-.venv/fuzz: $(LOCK) | setup
+# The fuzzer comes as a wheel for Linux alone, so that it has a lock file and an environment of its own.
+.venv/fuzz: $(LOCK) deploy/locks/fuzz.txt | setup
 	@$(BIN)/uv venv --quiet --clear --python $(BIN)/python .venv/fuzz
 	@VIRTUAL_ENV=.venv/fuzz $(BIN)/uv pip install --quiet --require-hashes -r $(LOCK)
-	@VIRTUAL_ENV=.venv/fuzz $(BIN)/uv pip install --quiet atheris==3.0.0
+	@VIRTUAL_ENV=.venv/fuzz $(BIN)/uv pip install --quiet --require-hashes -r deploy/locks/fuzz.txt
 	@touch $@
 
 faults: setup ## Break each rule on purpose and see its test fail (takes long)
@@ -82,6 +82,7 @@ COMPILE := uv pip compile --quiet --generate-hashes --universal --no-header
 lock: setup ## Resolve the requirements anew
 	@echo "uv==$$($(BIN)/uv --version | cut -d' ' -f2)" | $(BIN)/$(COMPILE) -o deploy/locks/uv.txt -
 	@$(BIN)/$(COMPILE) --python-version 3.11 --extra all --group dev pyproject.toml -o $(LOCK)
+	@echo "atheris==3.0.0" | $(BIN)/$(COMPILE) --python-version 3.11 -o deploy/locks/fuzz.txt -
 	@# The images take their versions from there: what is tested is what runs.
 	@$(BIN)/python -c 'import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["build-system"]["requires"], sep="\n")' \
 	  | $(BIN)/$(COMPILE) --python-version 3.11 -c $(LOCK) -o deploy/locks/wheel.txt -

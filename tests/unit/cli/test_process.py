@@ -265,3 +265,38 @@ def test_brackets_in_an_article_are_text(newsflow: Newsflow, field: str, text: s
     said = newsflow("process", "-", stdin=record(**({"body": REPEAT} | {field: text})))
     assert said.status == 0
     assert text in said.out
+
+
+@pytest.mark.usefixtures("no_model")
+def test_what_was_changed_and_what_is_less_than_an_article_is_shown(newsflow: Newsflow) -> None:
+    text = (
+        "VIENNA (Reuters) - Caf&eacute;s reopen.",
+        "Follow us on Facebook",
+        "Nobody spoke. (Reporting by Ada Lee)",
+    )
+    stdin = record(body="\n\n".join(text))
+
+    (line,) = lines(newsflow("process", "-", "--only", "cleaner", "--json", stdin=stdin))
+
+    assert [(each["kind"], each["kept"], each["rule"]) for each in line["paragraphs"]] == [
+        ("text", True, None),
+        ("text", False, "follow-en"),
+        ("text", True, None),
+    ]
+    assert line["paragraphs"][0]["changed"] == [{"reason": "entities", "rule": None, "removed": None}]
+    (cut,) = line["paragraphs"][2]["changed"]
+    assert (cut["reason"], cut["removed"]) == ("sign_off", "(Reporting by Ada Lee)")
+    assert (line["located"], line["agency"], line["byline"]) == ("VIENNA", "Reuters", "Ada Lee")
+    assert line["quality"] == ["too_short"]
+
+
+@pytest.mark.usefixtures("no_model")
+def test_what_the_settings_refuse_is_a_dead_letter_here_too(newsflow: Newsflow) -> None:
+    html = (
+        "<html><head><title>404 Not Found</title></head><body><p>Sorry, that page does not exist.</p></body></html>"
+    )
+    stdin = record(html=html)
+
+    (line,) = lines(newsflow("process", "-", "--only", "cleaner", "--json", stdin=stdin))
+
+    assert line["error"].startswith("this is no article but: error_page")
