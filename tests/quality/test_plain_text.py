@@ -23,10 +23,11 @@ from services.cleaner.core import NothingLeft, clean_article
 from tests.quality.plain_text.damage import DAMAGES, PROMOTION, TAB, WIDTH, Case, cases, presses
 
 FEWEST = {"cases": 150, "languages": 6, "kinds": 12}
-# Measured before the rules of Italian and Russian: 0.9259 exact, 2 sentences lost, 0.88 credited.
+# Measured: 1.0000 exact, no sentence lost, 66 of 66 credited. At first sight of this set, which was written without
+# a look at the rules, those of nine languages gave 0.9821; what they lacked then, they have now.
 LEAST_EXACT = 0.99
 MOST_SENTENCES_LOST = 0
-LEAST_CREDITED = 0.9
+LEAST_CREDITED = 0.95
 RECEIVED = datetime(2026, 1, 31, tzinfo=UTC)
 
 _SENTENCE_END = re.compile(r"(?<=[.!?…])[\"”»’“]*\s+(?=\W*[^\W\d_a-zà-ÿ])")
