@@ -23,8 +23,8 @@ from services.cleaner.core import NothingLeft, clean_article
 from tests.quality.plain_text.damage import DAMAGES, PROMOTION, TAB, WIDTH, Case, cases, presses
 
 FEWEST = {"cases": 150, "languages": 6, "kinds": 12}
-# Measured: 1.0000 exact, no sentence lost, 66 of 66 credited. At first sight of this set, which was written without
-# a look at the rules, those of nine languages gave 0.9821; what they lacked then, they have now.
+# Measured: 1.0000 exact, no sentence lost, 66 of 66 credited. The first time, before anybody had looked at what was
+# missed, and without rules in two of the ten languages: 0.9259, 2 sentences, 58 of 66.
 LEAST_EXACT = 0.99
 MOST_SENTENCES_LOST = 0
 LEAST_CREDITED = 0.95
