@@ -58,6 +58,9 @@ LONG = 100
 SMALL_NOISE = 0.1
 """Share of the page's text below which a part with such a name is taken out of it."""
 
+MOST_NOISE = 0.5
+"""Share of the page's text above which such parts together are the page, whatever their names say."""
+
 LONGEST_STATED = 100_000
 """Characters of a stated text in which the page's blocks are looked up: bounds the time of a hostile page."""
 
@@ -102,9 +105,9 @@ _NAMES_REMOVED = (
 _REMOVED_BY_TRAFILATURA = _NAMES_REMOVED.split()
 
 _NOISE = re.compile(
-    r"(?<![a-z])(?:comment|respond|foot(?:er|note)|(?<!no-)(?<!has-)(?<!with-)side-?bar|related|recommend|recirc|popular|most-?read|mostread|trending|"
-    r"newsletter|subscri|promo|advert|\bads?\b|sponsor|banner|cookie|consent|gdpr|modal|popup|overlay|share|sharing|"
-    r"social|breadcrumb|menu|navi|\bnav\b|pagination|pager|author|byline|login|signup|sign-up|widget|rating|disqus|"
+    r"(?<![a-z])(?:comment|respond|foot(?:er|note)|(?<!no-)(?<!has-)(?<!with-)side-?bar|related|recommend|recirc|"
+    r"popular|most-?read|trending|newsletter|subscri|promo|advert|\bads?\b|sponsor|banner|cookie|consent|gdpr|modal|popup|overlay|share|sharing|"
+    r"social|breadcrumb|menu|navi|\bnav\b|pagination|pager|author|byline|login|signup|sign-up|(?<!elementor-)widget|rating|disqus|"
     r"copyright|legal|disclaimer|gallery|carousel|toolbar|tooltip|taboola|outbrain|paywall-|toc\b|"
     r"kommentar|verwandt|empfehl|mehr-zum|anzeige|werbung)",
     re.IGNORECASE,
@@ -298,9 +301,12 @@ def _drop_noise(page: Sequence[Block]) -> None:
     for block in page:
         if block.noise:
             sizes[block.noise[0]] = sizes.get(block.noise[0], 0) + len(block.text)
-    largest = size_of(page) * SMALL_NOISE
-    for element, size in sizes.items():
-        if size < largest and element.tag in {"div", "section", "ul", "ol", "p", "header", "figure"}:
+    total = size_of(page)
+    small = {element: size for element, size in sizes.items() if size < total * SMALL_NOISE}
+    if sum(small.values()) > total * MOST_NOISE:
+        return
+    for element in small:
+        if element.tag in {"div", "section", "ul", "ol", "p", "header", "figure"}:
             element.drop_tree()
 
 

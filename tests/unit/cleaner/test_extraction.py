@@ -174,6 +174,22 @@ def test_an_element_that_says_it_has_no_side_bar_is_none() -> None:
     assert LEAD in texts(body)
 
 
+def test_a_page_whose_every_part_has_such_a_name_keeps_its_text() -> None:
+    parts = "".join(f'<div class="share-box"><p>{n}. {TALK} {DOUBT}</p></div>' for n in range(20))
+
+    assert len(texts(f"<h1>A plan</h1>{parts}")) >= 20
+
+
+@pytest.mark.parametrize("name", ["elementor-widget elementor-widget-text", "main with-sidebar", "showcase"])
+def test_names_that_only_sound_like_noise(name: str) -> None:
+    assert extraction._name_says(name) is None
+
+
+@pytest.mark.parametrize("name", ["footer-widget", "post-comments", "RelatedPosts", "most-read", "left sidebar"])
+def test_names_of_noise(name: str) -> None:
+    assert extraction._name_says(name) is extraction._Said.NOISE
+
+
 def test_names_of_elements_are_read_to_a_length_and_remembered_to_a_number() -> None:
     extraction._name_says.cache_clear()
     for n in range(5_000):
