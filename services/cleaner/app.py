@@ -9,6 +9,7 @@ from schemas.article import CleanArticle, RawArticle
 from schemas.topics import ARTICLES_CLEAN, ARTICLES_RAW
 from services.cleaner.boilerplate import compile_rules
 from services.cleaner.core import clean_article
+from services.cleaner.language import tell_language
 from services.cleaner.settings import CleanerSettings
 from services.runtime.settings import load_settings
 from services.runtime.stage import Received, Stage, Step, run_stage
@@ -17,7 +18,9 @@ from services.runtime.stage import Received, Stage, Step, run_stage
 def load_step(settings: CleanerSettings) -> Step:
     """The cleaner's step."""
     policy = settings.policy
+    # What is loaded when it is first needed is needed by every article: no first one waits for it.
     compile_rules()
+    tell_language("", None)
 
     def clean(records: Sequence[Received[RawArticle]]) -> list[CleanArticle]:
         return [clean_article(record.article, record.time, policy) for record in records]

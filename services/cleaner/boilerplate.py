@@ -10,7 +10,7 @@ import re
 import tomllib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from importlib import resources
 from importlib.resources.abc import Traversable
 from types import MappingProxyType
@@ -100,6 +100,8 @@ class Pattern:
     where: str
     starts: frozenset[str]
     """What the texts that it matches start with, see `starts_of`."""
+    literals: frozenset[str]
+    """Where that can be anything: one of these is in each of them, in folded case; empty where there are none."""
 
     @cached_property
     def compiled(self) -> re.Pattern[str]:
@@ -112,11 +114,6 @@ class Pattern:
         if compiled.groups > len(compiled.groupindex) or not compiled.groupindex.keys() <= _CREDITED:
             raise RuleFileError(f"{self.where}: only byline, agency and located can be groups, in {self.written}")
         return compiled
-
-    @cached_property
-    def literal(self) -> str:
-        """A text, in folded case, without which it matches nothing; empty where it starts with something known."""
-        return fold(literal_of(self.written)) if ANYTHING in self.starts else ""
 
 
 @dataclass(frozen=True)
@@ -331,21 +328,24 @@ def _where(content: Mapping[str, object], location: tuple[int | str, ...]) -> st
 
 
 class _Words:
-    """The words that patterns of a file can use, and what each of them starts with."""
+    """The words that patterns of a file can use, and what each of them starts with and contains."""
 
     def __init__(self) -> None:
         self._whole: dict[str, str] = {}
         self.starts: dict[str, frozenset[str]] = {}
+        self.literals: dict[str, frozenset[str]] = {}
 
     def with_words(self, words: Mapping[str, str], file: str) -> _Words:
         """These words and more; a word may use those before it."""
         more = _Words()
         more._whole = dict(self._whole)
         more.starts = dict(self.starts)
+        more.literals = dict(self.literals)
         for name, written in words.items():
             where = f"{file}, words {name}"
             more._whole[name] = _compile(more.put_into(written, where), written, where).pattern
             more.starts[name] = starts_of(written, more.starts)
+            more.literals[name] = literals_of(written, more.literals)
         return more
 
     def put_into(self, pattern: str, where: str) -> str:
@@ -371,52 +371,80 @@ def _rule(
 ) -> Rule:
     where = f"{file}, {entry.name}"
     examples = tuple((each,) if isinstance(each, str) else each for each in entry.examples)
-    patterns = tuple(
-        Pattern(each, f"(?:{words.put_into(each, where)}){end}", where, starts_of(each, words.starts))
-        for each in entry.patterns
-    )
-    return Rule(entry.name, language, patterns, examples, entry.reporting)
+    patterns: list[Pattern] = []
+    for written in entry.patterns:
+        whole = f"(?:{words.put_into(written, where)}){end}"
+        starts = starts_of(written, words.starts)
+        literals = literals_of(written, words.literals) if ANYTHING in starts else frozenset()
+        patterns.append(Pattern(written, whole, where, starts, literals))
+    return Rule(entry.name, language, tuple(patterns), examples, entry.reporting)
 
 
-_Choices = tuple[tuple[Rule, Pattern, str], ...]
+_Choices = tuple[tuple[Rule, Pattern, tuple[str, ...]], ...]
+"""Each with its literals; the empty one, which is in every text, where it has none."""
 
 
 class _Index:
     """Rules by the characters that a text of theirs starts with, so that most texts meet few patterns."""
 
     def __init__(self, rules: Iterable[Rule]) -> None:
-        self._patterns = tuple((rule, pattern) for rule in rules for pattern in rule.patterns)
+        patterns = [(rule, pattern) for rule in rules for pattern in rule.patterns]
+        # A text in Latin letters holds no literal of another script, and so cannot be what has no other.
+        self._every: dict[bool, _Choices] = {
+            is_latin: tuple(
+                (
+                    rule,
+                    pattern,
+                    tuple(each for each in pattern.literals or ("",) if _is_latin(each) or not is_latin),
+                )
+                for rule, pattern in patterns
+            )
+            for is_latin in (False, True)
+        }
         self._places: dict[str, list[int]] = {}
-        for place, (_, pattern) in enumerate(self._patterns):
+        for place, (_, pattern) in enumerate(patterns):
             for start in pattern.starts:
                 open_start = start if len(start) == _START or start.endswith(ANYTHING) else start + ANYTHING
                 self._places.setdefault(open_start, []).append(place)
         # A text that differs from all starts behind its first characters is looked up by these.
         self._known = {start[:end] for start in self._places for end in range(len(start.rstrip(ANYTHING)) + 1)}
-        self._choices: dict[str, _Choices] = {}
+        self._choices: dict[tuple[str, bool], _Choices] = {}
 
     def first(self, text: str) -> tuple[Rule, re.Match[str]] | None:
         """The first rule one of whose patterns matches at the start of this text."""
         in_folded_case = fold(text)
-        for rule, pattern, literal in self._choices_for(_DIGITS.sub(_DIGIT, in_folded_case[:_START])):
-            if literal in in_folded_case and (match := pattern.compiled.match(text)):
-                return rule, match
+        start = _DIGITS.sub(_DIGIT, in_folded_case[:_START])
+        for rule, pattern, literals in self._choices_for(start, _is_latin(in_folded_case)):
+            for literal in literals:
+                if literal in in_folded_case:
+                    match = pattern.compiled.match(text)
+                    if match:
+                        return rule, match
+                    break
         return None
 
-    def _choices_for(self, start: str) -> _Choices:
-        choices = self._choices.get(start)
+    def _choices_for(self, start: str, is_latin: bool) -> _Choices:
+        choices = self._choices.get((start, is_latin))
         if choices is not None:
             return choices
         # Only starts that some pattern names are remembered, so that foreign texts cost no memory.
         while start not in self._known:
             start = start[:-1]
-        if start not in self._choices:
+        choices = self._choices.get((start, is_latin))
+        if choices is None:
             starts = {start, *(start[:end] + ANYTHING for end in range(len(start) + 1))}
-            places = sorted({place for each in starts for place in self._places.get(each, ())})
-            self._choices[start] = tuple(
-                (*self._patterns[place], self._patterns[place][1].literal) for place in places
-            )
-        return self._choices[start]
+            places = sorted(set().union(*(self._places.get(each, ()) for each in starts)))
+            every = self._every[is_latin]
+            choices = self._choices[start, is_latin] = tuple(every[place] for place in places if every[place][2])
+        return choices
+
+
+def _is_latin(text: str) -> bool:
+    """No letter of the text is of another script; punctuation may be any that European texts have."""
+    return max(text, default="") < "\u0250" or not _OTHER_SCRIPTS.search(text)
+
+
+_OTHER_SCRIPTS = re.compile("[\u0370-\u1dff\u2c00-\ufaff\ufb1d-\uffff\U00010000-\U0010ffff]")
 
 
 def fold(text: str) -> str:
@@ -450,37 +478,74 @@ def starts_of(pattern: str, words: Mapping[str, frozenset[str]] = MappingProxyTy
     return frozenset(starts)
 
 
-def literal_of(pattern: str) -> str:
-    """The longest run of characters outside all groups and classes, which every match of the pattern contains.
+_MOST_LITERALS = 24
+"""To look for more than these takes longer than the pattern itself."""
 
-    Empty where there is none. Expects a pattern that compiles.
+
+def literals_of(pattern: str, words: Mapping[str, frozenset[str]] = MappingProxyType({})) -> frozenset[str]:
+    """Texts in folded case of which each match of this pattern contains at least one; empty where none are known.
+
+    Expects a pattern that compiles, and the same of its words.
     """
-    longest = run = ""
-    at = 0
-    while at < len(pattern):
-        if pattern[at] == "|":
-            return ""
-        plain = pattern[at] not in "([\\.^$" and not _WORD.match(pattern, at)
-        _, end = _of_part(pattern, at, None)
-        quantifier = _QUANTIFIER.match(pattern, end)
-        if plain and not quantifier:
-            run += pattern[at]
+    literals, _ = _literals_of_alternatives(pattern, 0, words)
+    return literals
+
+
+def _literals_of_alternatives(pattern: str, at: int, words: Mapping[str, frozenset[str]]) -> _Literals:
+    alternatives: list[frozenset[str]] = []
+    while True:
+        one, at = _literals_of_sequence(pattern, at, words)
+        alternatives.append(one)
+        if at >= len(pattern) or pattern[at] == ")":
+            return frozenset().union(*alternatives) if all(alternatives) else frozenset(), at
+        at += 1  # over the |
+
+
+def _literals_of_sequence(pattern: str, at: int, words: Mapping[str, frozenset[str]]) -> _Literals:
+    run = ""
+    best: frozenset[str] = frozenset()
+    while at < len(pattern) and pattern[at] not in "|)":
+        character = pattern[at]
+        word = _WORD.match(pattern, at)
+        literals: frozenset[str] = frozenset()
+        if word:
+            literals, end = words.get(word[1], literals), word.end()
+        elif character == "(":
+            group = _GROUP.match(pattern, at)
+            literals, end = _literals_of_alternatives(pattern, group.end() if group else at + 1, words)
+            literals, end = frozenset() if group and group["around"] not in (None, "=") else literals, end + 1
         else:
-            run = ""
-        longest = max(longest, run, key=len)
+            _, end = _of_part(pattern, at, {})
+        quantifier = _QUANTIFIER.match(pattern, end)
+        run = run + character if end == at + 1 and character not in ".^$" and not quantifier else ""
+        if run:
+            literals = frozenset({fold(run)})
+        if len(literals) <= _MOST_LITERALS and not (quantifier and quantifier["optional"]):
+            best = max(best, literals, key=_rarity)
         at = quantifier.end() if quantifier else end
-    return longest
+    return best, at
 
 
-_WordStarts = Mapping[str, frozenset[str]] | None
-"""What words start with; `None` where it does not matter."""
+def _rarity(literals: frozenset[str]) -> float:
+    """Longer ones are rarer and fewer are looked for faster."""
+    return min(map(len, literals), default=0) / max(1, len(literals))
+
+
+_Literals = tuple[frozenset[str], int]
+"""What a part of a pattern contains, and where in the pattern it ends."""
+
+_WordStarts = Mapping[str, frozenset[str]]
 
 _Part = tuple[set[str], int]
 """What a part of a pattern starts with, shorter where the part ends, and where in the pattern it ends."""
 
 
+def _open_ends(starts: set[str]) -> set[str]:
+    return {start for start in starts if len(start) < _START and not start.endswith(ANYTHING)}
+
+
 def _joined(before: set[str], after: set[str]) -> set[str]:
-    open_ends = {start for start in before if len(start) < _START and not start.endswith(ANYTHING)}
+    open_ends = _open_ends(before)
     return (before - open_ends) | {(start + more)[:_START] for start in open_ends for more in after}
 
 
@@ -496,16 +561,21 @@ def _of_alternatives(pattern: str, at: int, words: _WordStarts) -> _Part:
 
 def _of_sequence(pattern: str, at: int, words: _WordStarts) -> _Part:
     starts = {""}
+    is_open = True
     while at < len(pattern) and pattern[at] not in "|)":
         part, at = _of_part(pattern, at, words)
         quantifier = _QUANTIFIER.match(pattern, at)
         if quantifier:
             at = quantifier.end()
+        if not is_open:
+            continue
+        if quantifier:
             for _ in range(1, 1 if quantifier["once"] else _START):
                 part = part | _joined(part, part)
             if quantifier["optional"]:
-                part.add("")
+                part = part | {""}
         starts = _joined(starts, part)
+        is_open = bool(_open_ends(starts))
     return starts, at
 
 
@@ -513,7 +583,7 @@ def _of_part(pattern: str, at: int, words: _WordStarts) -> _Part:
     character = pattern[at]
     word = _WORD.match(pattern, at)
     if word:
-        return set() if words is None else set(words.get(word[1], ())), word.end()
+        return set(words.get(word[1], ())), word.end()
     if character == "(":
         group = _GROUP.match(pattern, at)
         starts, at = _of_alternatives(pattern, group.end() if group else at + 1, words)
@@ -531,6 +601,7 @@ def _of_part(pattern: str, at: int, words: _WordStarts) -> _Part:
     return {ANYTHING if character == "." else _folded(character)}, at + 1
 
 
+@cache
 def _folded(character: str) -> str:
     return _DIGITS.sub(_DIGIT, fold(character))
 

@@ -12,9 +12,9 @@ UNDETERMINED = "und"
 _NO_LANGUAGE = "zxx"
 """The detector's word for tables, codes and the like."""
 
-LONGEST_SAMPLE = 600
-"""Characters read, which takes 0.2 ms. Of 306 articles in 12 languages (web pages that state theirs, and ours) the
-detector told the same number right from 400, 600, 1,000 and 2,000 characters."""
+LONGEST_SAMPLE = 400
+"""Characters read, which takes 0.15 ms. Of 306 articles in 12 languages (web pages that state theirs, and ours) the
+detector told the same number right from 200, 400, 600, 1,000 and 2,000 characters."""
 
 CONFIDENT = 0.5
 """Probability from which the detector is believed. In the same measurement it was right above it in 95 % or more
