@@ -23,7 +23,7 @@ from services.cleaner.core import NothingLeft, clean_article
 from tests.quality.plain_text.damage import DAMAGES, PROMOTION, TAB, WIDTH, Case, cases, presses
 
 FEWEST = {"cases": 150, "languages": 6, "kinds": 12}
-# Measured: 1.0000 exact, no sentence lost, 66 of 66 credited. The first time, before anybody had looked at what was
+# Measured: 0.9984 exact, no sentence lost, 66 of 66 credited. The first time, before anybody had looked at what was
 # missed, and without rules in two of the ten languages: 0.9259, 2 sentences, 58 of 66.
 LEAST_EXACT = 0.99
 MOST_SENTENCES_LOST = 0
