@@ -7,7 +7,6 @@ names examples for and against it, and the tests hold it to them.
 from __future__ import annotations
 
 import re
-import tomllib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache, cached_property
@@ -16,9 +15,10 @@ from importlib.resources.abc import Traversable
 from types import MappingProxyType
 from typing import Annotated, NamedTuple
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
 from schemas.article import PLAIN_SPACES
+from services.cleaner.toml_file import read_toml
 
 LONGEST = 300
 """Characters; a longer paragraph is never boilerplate, and no rule looks at it. An ending or a dateline is looked
@@ -298,15 +298,7 @@ class _File(BaseModel):
 
 
 def _read(file: Traversable) -> _File:
-    try:
-        content = tomllib.loads(file.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise RuleFileError(f"{file.name}: {error}") from error
-    try:
-        parsed = _File.model_validate(content)
-    except ValidationError as error:
-        wrong = error.errors()[0]
-        raise RuleFileError(f"{file.name}, {_where(content, wrong['loc'])}: {wrong['msg']}") from error
+    parsed = read_toml(file, _File, RuleFileError)
     expected = "any" if parsed.language == ANY_LANGUAGE else parsed.language
     if file.name != f"{expected}.toml":
         raise RuleFileError(f"{file.name}: its language is {parsed.language}, which is {expected}.toml's")
@@ -314,17 +306,6 @@ def _read(file: Traversable) -> _File:
         if parsed.language != ANY_LANGUAGE and not entry.name.endswith(f"-{parsed.language}"):
             raise RuleFileError(f"{file.name}, {entry.name}: a rule's name ends in -{parsed.language} here")
     return parsed
-
-
-def _where(content: Mapping[str, object], location: tuple[int | str, ...]) -> str:
-    """The place of an error in a file, with the rule's name for its number."""
-    place = [str(part) for part in location]
-    if len(location) > 1 and isinstance(location[1], int):
-        entries = content.get(place[0])
-        entry = entries[location[1]] if isinstance(entries, list) else None
-        if isinstance(entry, dict) and isinstance(entry.get("name"), str):
-            place[:2] = [entry["name"]]
-    return " ".join(place)
 
 
 class _Words:

@@ -7,16 +7,16 @@ so a phrase alone never decides: it must stand where a page says it itself, with
 from __future__ import annotations
 
 import re
-import tomllib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from importlib import resources
 from importlib.resources.abc import Traversable
 from typing import Annotated, Literal, NamedTuple
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
 from schemas.article import Quality
+from services.cleaner.toml_file import read_toml
 
 LONGEST_WALL = 2_500
 """Characters. A kept text above this is no login wall and no error page, whatever it says: the other prose that
@@ -310,13 +310,7 @@ def read_walls(file: Traversable) -> dict[Quality, tuple[Wall, ...]]:
         WallFileError: it is no TOML, says what it may not, has a pattern that cannot be compiled, a word that is
             not in small letters, an example without any of its words, or two entries of the same kind and language.
     """
-    try:
-        content = _File.model_validate(tomllib.loads(file.read_text(encoding="utf-8")))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise WallFileError(f"{file.name}: {error}") from error
-    except ValidationError as error:
-        wrong = error.errors()[0]
-        raise WallFileError(f"{file.name}, {' '.join(map(str, wrong['loc']))}: {wrong['msg']}") from error
+    content = read_toml(file, _File, WallFileError)
     walls: dict[Quality, tuple[Wall, ...]] = {
         Quality.LOGIN_WALL: (),
         Quality.COOKIE_WALL: (),
