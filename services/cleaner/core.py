@@ -146,19 +146,16 @@ def _sort_out(pieces: Iterable[Piece]) -> _SortedOut:
         else:
             _drop(result, Paragraph(index=index, text=piece.text, kind=piece.kind), match.rule, match.credit)
     # What is cut off the last paragraph can leave boilerplate, and what is dropped then uncovers another last one.
-    while result.kept:
-        last = result.kept[-1]
-        ending = match_ending(last.text)
-        if ending is not None:
-            result.kept[-1] = last.model_copy(update={"text": ending.kept})
-            cut = Changed(index=last.index, reason=Change.SIGN_OFF, rule=ending.rule, removed=ending.removed)
-            changes[last.index].append(cut)
-            result.credit = _both(result.credit, ending.credit)
-            continue
+    while result.kept and (ending := match_ending(result.kept[-1].text)):
+        last = result.kept.pop().model_copy(update={"text": ending.kept})
+        result.credit = _both(result.credit, ending.credit)
         match = match_rule(last.text)
         if match is None:
-            break
-        _drop(result, result.kept.pop(), match.rule, match.credit)
+            result.kept.append(last)
+            cut = Changed(index=last.index, reason=Change.SIGN_OFF, rule=ending.rule, removed=ending.removed)
+            changes[last.index].append(cut)
+        else:
+            _drop(result, last, match.rule, match.credit)
     result.dropped.sort(key=lambda one: one.index)
     result.changed = [change for paragraph in result.kept for change in changes[paragraph.index]]
     dateline = match_dateline(result.kept[0].text) if result.kept else None

@@ -7,7 +7,6 @@ keep too much of goes: headings of link lists, and the links under them.
 
 from __future__ import annotations
 
-import math
 import re
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence
@@ -21,7 +20,7 @@ from lxml.html import HtmlElement
 from trafilatura.settings import Document, Extractor
 
 from schemas.article import Kind
-from services.cleaner.text import join_wrapped, split_paragraphs
+from services.cleaner.text import join_lines, split_paragraphs
 
 ENOUGH = 250
 """Characters. An extraction below this is compared with plainer ways (trafilatura's own bound for that)."""
@@ -229,7 +228,7 @@ class _Walk:
         lines = [line for line in (" ".join(line.split()).strip(" |") for line in whole.split(_BREAK)) if line]
         if len(lines) > 1:
             # A line break inside a sentence is layout; any other ends a paragraph, as in pages that know no <p>.
-            lines = list(join_wrapped(lines, math.inf))
+            lines = list(join_lines(lines))
         total = sum(map(len, lines))
         for line in lines:
             block = self.block(line, min(1.0, linked / total))

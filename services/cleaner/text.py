@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from html import unescape
 from html.entities import html5
 from itertools import pairwise
@@ -377,11 +378,8 @@ def _plan_for(body: str) -> _Plan | None:
 def _line(raw: str, plan: _Plan | None = None) -> _Line:
     """The line repaired; `plan` undoes mojibake that is too short to be told for itself."""
     if plan and not raw.isascii():
-        try:
+        with suppress(UnicodeError):  # this line was not in that encoding
             line = _line(ftfy.apply_plan(raw, plan))
-        except UnicodeError:  # this line was not in that encoding
-            pass
-        else:
             return line._replace(done=(Change.MOJIBAKE, *line.done))
     if raw[:1].isspace() or not raw.isascii() or "&" in raw:
         text, done = repair_line(raw)
@@ -584,21 +582,15 @@ class _Vocabulary:
         return None if whole and not compound else ""
 
 
-def join_wrapped(lines: Iterable[str], width: float) -> Iterator[str]:
-    """The lines, each joined to the one before it where its sentence goes on.
-
-    It goes on where a line starts with a small letter, and where its first word had no room in the `width`
-    (characters) of the line before. Expects no blank line.
-    """
+def join_lines(lines: Iterable[str]) -> Iterator[str]:
+    """The lines, each that starts with a small letter joined to the one before it. Expects no empty line."""
     whole = ""
-    last = 0
     for line in lines:
-        if whole and (line[0].islower() or last + 1 + len(line.partition(" ")[0]) > width):
+        if whole and line[0].islower():
             whole += f" {line}"
         else:
             if whole:
                 yield whole
             whole = line
-        last = len(line)
     if whole:
         yield whole
