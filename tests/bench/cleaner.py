@@ -17,8 +17,6 @@ from __future__ import annotations
 
 import argparse
 import cProfile
-import gzip
-import json
 import multiprocessing
 import os
 import pstats
@@ -40,14 +38,10 @@ from schemas.article import RawArticle
 from schemas.reading import write_record
 from services.cleaner.app import STAGE
 from services.cleaner.settings import CleanerSettings
-from services.producer.core import Found
-from services.producer.sources.files import read_files
 from services.runtime.stage import Failure, Task, _run_chunk, _start_child
+from tests.bench.articles import EVALUATION, news, samples
 
-ROOT = Path(__file__).parents[2]
-EVALUATION = ROOT.parent / "shared" / "eval"
 PAGES = EVALUATION / "extract" / "pages.tar.gz"
-ARTICLES = EVALUATION / "corpus" / "c50.jsonl.gz"
 
 STORED = 1_767_225_600.0
 """2026-01-01, in seconds: when Kafka stored each record of the bench."""
@@ -73,24 +67,11 @@ def pages() -> list[str]:
         with tarfile.open(PAGES) as archive:
             found = sorted((member.name, archive.extractfile(member)) for member in archive if _is_page(member))
             return [file.read().decode(errors="replace") for _, file in found if file]
-    return [_as_page(body) for body in _samples()]
-
-
-def articles() -> list[str]:
-    """News articles as plain text, else the bodies of the sample articles."""
-    if ARTICLES.exists():
-        with gzip.open(ARTICLES, "rt", encoding="utf-8") as lines:
-            return [json.loads(line)["text"] for line in lines]
-    return _samples()
+    return [_as_page(body) for body in samples()]
 
 
 def _is_page(member: tarfile.TarInfo) -> bool:
     return member.isfile() and member.name.endswith(".html")
-
-
-def _samples() -> list[str]:
-    found = [each.article.body for each in read_files([ROOT / "seeds"], "p", "p") if isinstance(each, Found)]
-    return [body for body in found if body]
 
 
 def _as_page(body: str) -> str:
@@ -257,10 +238,10 @@ def main() -> None:
                     print("  {:>6} {:>4} {:>7.0f}".format(*row), flush=True)
     elif given.profile:
         profile("html", pages())
-        profile("body", articles()[: given.articles])
+        profile("body", (news() or samples())[: given.articles])
     else:
         compare("html", pages(), given.processes, given.rounds)
-        compare("body", articles()[: given.articles], given.processes, 1)
+        compare("body", (news() or samples())[: given.articles], given.processes, 1)
 
 
 if __name__ == "__main__":

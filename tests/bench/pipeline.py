@@ -12,8 +12,6 @@ a number put into each paragraph, so that no paragraph is twice the same.
 from __future__ import annotations
 
 import argparse
-import gzip
-import json
 import multiprocessing
 import os
 import tempfile
@@ -29,13 +27,10 @@ from schemas.article import RawArticle
 from schemas.document import INDEX_ALIAS
 from services.embedded.ports import choose_ports
 from services.embedded.servers import ElasticsearchServer, KafkaServer
-from services.producer.core import Found
-from services.producer.sources.files import read_files
 from services.tagger.settings import TaggerSettings
 from services.tagger.spacy_model import load_model
-from tests.live.harness import ROOT, SERVICES, Pipeline, wait_until
-
-CORPUS = ROOT.parent / "shared" / "eval" / "corpus" / "c50.jsonl.gz"
+from tests.bench.articles import news, samples
+from tests.live.harness import SERVICES, Pipeline, wait_until
 
 WARM_UP = 64
 """Articles that pass before the clock starts: models are loaded, classes are compiled."""
@@ -43,12 +38,9 @@ WARM_UP = 64
 
 def texts(count: int) -> list[str]:
     """`count` articles of 400 to 700 words."""
-    if CORPUS.exists():
-        with gzip.open(CORPUS, "rt", encoding="utf-8") as lines:
-            all_ = (json.loads(line)["text"] for line in lines)
-            return [text for text in all_ if 400 <= len(text.split()) <= 700][:count]
-    found = [each.article.body for each in read_files([ROOT / "seeds"], "p", "p") if isinstance(each, Found)]
-    bodies = [body for body in found if body]
+    if found := news():
+        return [text for text in found if 400 <= len(text.split()) <= 700][:count]
+    bodies = samples()
     return [
         "\n\n".join(f"{part} ({number})" for part in bodies[number % len(bodies)].split("\n") if part)
         for number in range(count)
