@@ -137,7 +137,7 @@ def test_no_paragraph_of_the_news_is_taken_for_boilerplate() -> None:
         paragraphs = [paragraph for line in lines for paragraph in json.loads(line)["text"].split("\n\n")]
 
     # The address of who wrote it, alone in brackets.
-    assert [paragraph for paragraph in paragraphs if rule_for(paragraph)] in ([], ["(sam.perry@reuters.com)"])
+    assert [paragraph for paragraph in paragraphs if rule_for(paragraph)] == ["(sam.perry@reuters.com)"]
 
 
 def test_finds_the_boilerplate_that_publishers_share() -> None:
