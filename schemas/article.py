@@ -171,13 +171,18 @@ class Paragraph(Inner):
 
 
 class Dropped(Inner):
-    """A dropped paragraph, why, by which rule, and the index of the paragraph that it repeats, if it does."""
+    """A dropped paragraph, why, and by which rule.
+
+    `repeats` is the index of the paragraph of the same article that it repeats, `seen_first` the id of another
+    article that had it first.
+    """
 
     index: int
     text: str
     reason: Reason
     rule: str | None = None
     repeats: int | None = None
+    seen_first: str | None = None
     kind: Kind = Kind.TEXT
 
 

@@ -11,9 +11,13 @@ from datetime import datetime
 from pydantic import BaseModel, ConfigDict, Field
 
 from schemas.article import Entity, Mention, Place
+from schemas.story import SeenParagraph
 
 INDEX_ALIAS = "news-articles"
 """What searches and dashboards name. One concrete index stands behind it at a time."""
+
+STORIES_ALIAS = "news-stories"
+"""The story of each article as last told (`schemas.story.Story`); what the indexer remembers, not for searching."""
 
 INDEX_VERSION = 1
 """Of the mapping: a new mapping is a new index, and one switch of the alias."""
@@ -91,6 +95,15 @@ class Pipeline(Part):
     language_stated: str | None = None
     language_confidence: float
     paragraphs: Paragraphs
+    dedup: str = Field(description="`linked`, or `partial` while its copies have not been looked for.")
+    story_id: str = Field(description="The id of the first article of its story: its own where it is no copy.")
+    duplicate_of: str | None = Field(
+        default=None, description="The first article that has its text, if not itself."
+    )
+    originality: float | None = Field(
+        default=None, description="Share of its text that no other article had first."
+    )
+    seen_first: tuple[SeenParagraph, ...] = Field(default=(), description="Paragraphs that were elsewhere first.")
 
 
 class ArticleDocument(Part):

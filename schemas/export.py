@@ -17,8 +17,10 @@ from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
 from pydantic_core import core_schema
 
 from schemas.article import RawArticle
+from schemas.boilerplate import Line
 from schemas.dead_letter import PREFIX, REPLAYED, DeadLetter
 from schemas.document import ArticleDocument
+from schemas.story import FingerprintsRecord, LinkRecord
 from schemas.topics import MAX_RAW_BYTES, TOPICS, Topic
 
 EXPORTED = Path(__file__).parent / "exported"
@@ -169,7 +171,7 @@ def _channel(topic: Topic) -> JsonSchemaValue:
                 "topic": topic.name,
                 "partitions": topic.partitions,
                 "topicConfiguration": {
-                    "cleanup.policy": ["delete"],
+                    "cleanup.policy": ["compact" if topic.compacted else "delete"],
                     "retention.ms": topic.retention_ms,
                     "max.message.bytes": topic.max_bytes,
                     "message.timestamp.type": topic.timestamp_type,
@@ -198,6 +200,13 @@ def _record_message(topic: Topic) -> JsonSchemaValue:
             "description": f"{article_id} Another key is taken, and none: the cleaner works out the id itself.",
         }
         if topic.record is RawArticle
+        else {
+            "type": "string",
+            "description": "Who found it (`learned`) or that a person did (`said`), the publisher, and the line.",
+        }
+        if topic.record is Line
+        else {"type": "null", "description": "None: the partition says where it belongs."}
+        if topic.record in (FingerprintsRecord, LinkRecord)
         else {"type": "string", "pattern": "^[0-9a-f]{32}$", "description": article_id}
     )
     return {

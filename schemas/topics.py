@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from hashlib import blake2b
+from typing import Literal
 
 from pydantic import BaseModel
 
 from schemas.article import CleanArticle, DedupedArticle, RawArticle, TaggedArticle
+from schemas.boilerplate import Line
+from schemas.story import FingerprintsRecord, LinkRecord, Story
 
 DAY_MS = 24 * 60 * 60 * 1000
 
@@ -24,7 +28,8 @@ class Topic:
     """A topic: what is on it, how it is kept, who writes and who reads.
 
     `partitions` is the unit of scale: as many processes of a stage can share the work. It must never change in
-    place, since the article id picks the partition. `retention_ms` is in milliseconds, `max_bytes` per record.
+    place, since the key picks the partition. `retention_ms` is in milliseconds, `max_bytes` per record. `consumers`
+    are consumer groups; what is read without a group has none.
     """
 
     name: str
@@ -36,6 +41,15 @@ class Topic:
     producers: tuple[str, ...]
     consumers: tuple[str, ...]
     summary: str
+    partition_by: Literal["key", "publisher"] = "key"
+    """What picks a record's partition. Where it is the publisher, one process has all articles of a publisher."""
+    compacted: bool = False
+    """Whether Kafka keeps the last record of each key for good, instead of all records for `retention_ms`."""
+
+
+def publisher_partition(publisher: str, partitions: int) -> int:
+    """The partition that holds a publisher's records on a topic that is partitioned by it."""
+    return int.from_bytes(blake2b(publisher.encode(), digest_size=8).digest()) % partitions
 
 
 ARTICLES_RAW = Topic(
@@ -54,12 +68,28 @@ ARTICLES_CLEAN = Topic(
     name="articles-clean",
     record=CleanArticle,
     partitions=6,
-    retention_ms=2 * DAY_MS,
+    # What the deduper remembers of its publishers is made again from here: 14 days, and one to be late.
+    retention_ms=15 * DAY_MS,
     max_bytes=MAX_INNER_BYTES,
     timestamp_type="LogAppendTime",
     producers=("cleaner",),
     consumers=("deduper",),
     summary="Articles as clean paragraphs, boilerplate dropped.",
+    partition_by="publisher",
+)
+PUBLISHER_BOILERPLATE = Topic(
+    name="publisher-boilerplate",
+    record=Line,
+    # As many as articles-clean: the lines of its publishers are in the same partition.
+    partitions=6,
+    retention_ms=-1,
+    max_bytes=MAX_RAW_BYTES,
+    timestamp_type="LogAppendTime",
+    producers=("deduper", "newsflow boilerplate"),
+    consumers=(),
+    summary="Each publisher's lines that are boilerplate, learned or said by a person.",
+    partition_by="publisher",
+    compacted=True,
 )
 ARTICLES_DEDUPED = Topic(
     name="articles-deduped",
@@ -69,8 +99,43 @@ ARTICLES_DEDUPED = Topic(
     max_bytes=MAX_INNER_BYTES,
     timestamp_type="LogAppendTime",
     producers=("deduper",),
-    consumers=("tagger",),
+    consumers=("tagger", "linker"),
     summary="Clean articles without repeated paragraphs.",
+)
+ARTICLES_FINGERPRINTS = Topic(
+    name="articles-fingerprints",
+    record=FingerprintsRecord,
+    partitions=6,
+    # What the linker knows is made again from here: as long as an article can be copied, and a day.
+    retention_ms=15 * DAY_MS,
+    max_bytes=MAX_RAW_BYTES,
+    timestamp_type="LogAppendTime",
+    producers=("linker",),
+    consumers=("linker",),
+    summary="Fingerprints of articles, each in the partition that its value picks.",
+)
+ARTICLES_OVERLAPS = Topic(
+    name="articles-overlaps",
+    record=LinkRecord,
+    partitions=6,
+    retention_ms=15 * DAY_MS,
+    max_bytes=MAX_RAW_BYTES,
+    timestamp_type="LogAppendTime",
+    producers=("linker",),
+    consumers=("linker",),
+    summary="What articles share with others, and who follows whom into a story.",
+)
+ARTICLES_STORIES = Topic(
+    name="articles-stories",
+    record=Story,
+    # As many as articles-tagged: one indexer process has both records of an article.
+    partitions=6,
+    retention_ms=30 * DAY_MS,
+    max_bytes=MAX_RAW_BYTES,
+    timestamp_type="LogAppendTime",
+    producers=("linker",),
+    consumers=("indexer",),
+    summary="The story of each article, whenever it changes.",
 )
 ARTICLES_TAGGED = Topic(
     name="articles-tagged",
@@ -92,9 +157,19 @@ ARTICLES_DLQ = Topic(
     # Room for the headers, which come on top of the largest value.
     max_bytes=MAX_INNER_BYTES + 64 * 1024,
     timestamp_type="LogAppendTime",
-    producers=("cleaner", "deduper", "tagger", "indexer"),
+    producers=("cleaner", "deduper", "linker", "tagger", "indexer"),
     consumers=(),
     summary="Dead letters: the original bytes of what failed, with the reason in the headers.",
 )
 
-TOPICS = (ARTICLES_RAW, ARTICLES_CLEAN, ARTICLES_DEDUPED, ARTICLES_TAGGED, ARTICLES_DLQ)
+TOPICS = (
+    ARTICLES_RAW,
+    ARTICLES_CLEAN,
+    PUBLISHER_BOILERPLATE,
+    ARTICLES_DEDUPED,
+    ARTICLES_FINGERPRINTS,
+    ARTICLES_OVERLAPS,
+    ARTICLES_STORIES,
+    ARTICLES_TAGGED,
+    ARTICLES_DLQ,
+)

@@ -21,8 +21,13 @@ VERBS: dict[str, tuple[str, str]] = {
     "indexer": ("services.cli.worker:indexer", "Run one indexer process."),
     "process": ("services.cli.process:process", "What the pipeline makes of articles; nothing is sent."),
     "search": ("services.cli.search:search", "Search the articles."),
+    "story": ("services.cli.story:story", "The copies of one story, and what differs between them."),
     "status": ("services.cli.status:status", "Lag, counts, dead letters and health."),
     "dlq": ("services.cli.dlq:app", "Look at dead letters, and publish them again."),
+    "boilerplate": (
+        "services.cli.boilerplate:app",
+        "The lines that a publisher puts under everything: learned, allowed, denied.",
+    ),
     "schema": ("services.cli.schema:app", "The contract as JSON Schema and AsyncAPI; check records against it."),
     "health": ("services.cli.health:health", "Is the service beside this one well; for containers."),
     "doctor": ("services.cli.doctor:doctor", "What is missing on this machine, and what to do about it."),

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from enum import StrEnum
-from itertools import islice
+from itertools import count, islice
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -18,11 +18,17 @@ from rich.table import Table
 
 from schemas.article import CleanArticle, DedupedArticle, Dropped, Paragraph, RawArticle, TaggedArticle
 from schemas.identity import article_id
+from schemas.story import Story
 from services.cleaner.core import clean_article
 from services.cleaner.settings import CleanerSettings
 from services.cli.produce import check_publisher
 from services.cli.terminal import shown
+from services.deduper.boilerplate import sight
 from services.deduper.core import drop_repeats
+from services.deduper.memory import Memory, MemoryStore
+from services.deduper.settings import DeduperSettings
+from services.linker.core import Links
+from services.linker.settings import LinkerSettings
 from services.producer.core import Found, Unusable
 from services.producer.sources.files import read_files, read_lines
 from services.tagger.core import tag_articles
@@ -61,18 +67,22 @@ def process(
         if paths == ["-"]
         else read_files([Path(path) for path in paths], publisher, "seeds")
     )
-    unreadable = False
+    settings = LinkerSettings(kafka_bootstrap_servers="not needed here")
+    links = Links(settings.window, settings.threshold, settings.min_shared, settings.most_owners)
     for results in _in_steps(found, _steps(only)):
         for origin, result in results:
-            if isinstance(result, str):
-                unreadable = unreadable or (not Path(origin).exists() and paths != ["-"] and ":" not in origin)
-            line = _line(result)
+            # As known when the article came: what comes later may still make it a copy.
+            story = None if isinstance(result, str) or only not in STORIES_OF else links.add(result)[result.id]
+            line = _line(result, story)
             if json_:
                 sys.stdout.write(json.dumps(line, ensure_ascii=False) + "\n")
             else:
                 _show(origin, line)
         sys.stdout.flush()
 
+
+STORIES_OF = (None, Only.DEDUPER)
+"""What was run where stories are told."""
 
 Outcome = TaggedArticle | str
 """What an article became, or the error for which the pipeline would dead-letter it."""
@@ -85,10 +95,11 @@ def _steps(only: Only | None) -> Callable[[Sequence[Found]], list[Outcome]]:
         model = load_model(settings.model, settings.model_batch_size)
 
     policy = CleanerSettings(kafka_bootstrap_servers="not needed here").policy
+    remember = _memory(DeduperSettings(kafka_bootstrap_servers="not needed here"))
 
     def deduped(raw: RawArticle) -> DedupedArticle:
         if only is None:
-            return drop_repeats(clean_article(raw, datetime.now(UTC), policy))
+            return remember(clean_article(raw, datetime.now(UTC), policy))
         if only is Only.CLEANER:
             return DedupedArticle.model_validate(clean_article(raw, datetime.now(UTC), policy).model_dump())
         text = raw.body or raw.html or ""
@@ -96,7 +107,7 @@ def _steps(only: Only | None) -> Callable[[Sequence[Found]], list[Outcome]]:
             return DedupedArticle.model_validate(_as_given(raw, [text]).model_dump())
         blank_lines = re.search(r"\n[^\S\n]*\n", text)
         parts = re.split(r"\n(?:[^\S\n]*\n)+" if blank_lines else r"\n", text)
-        return drop_repeats(_as_given(raw, [part for part in parts if part.strip()]))
+        return remember(_as_given(raw, [part for part in parts if part.strip()]))
 
     def run(articles: Sequence[Found]) -> list[Outcome]:
         before: list[DedupedArticle | str] = []
@@ -110,6 +121,27 @@ def _steps(only: Only | None) -> Callable[[Sequence[Found]], list[Outcome]]:
         return [each if isinstance(each, str) else next(tagged) for each in before]
 
     return run
+
+
+def _memory(settings: DeduperSettings) -> Callable[[CleanArticle], DedupedArticle]:
+    """The deduper with a memory that ends with the process.
+
+    What was printed stays printed: articles that teach a line keep it here, while the pipeline sends them again.
+    """
+    memory = Memory(
+        MemoryStore(),
+        least=settings.boilerplate_articles,
+        within=settings.window,
+        likeness=settings.boilerplate_likeness,
+    )
+    offsets = count()
+
+    def remember(article: CleanArticle) -> DedupedArticle:
+        deduped = drop_repeats(article)
+        sighting = sight(article, min_words=settings.boilerplate_words)
+        return memory.take(sighting, next(offsets), lambda: deduped).article or deduped
+
+    return remember
 
 
 def _tag(model: SpacyModel | None, articles: Sequence[DedupedArticle]) -> list[Outcome]:
@@ -147,8 +179,9 @@ def _in_steps(
         yield [(each.origin, next(outcomes) if isinstance(each, Found) else each.error) for each in step]
 
 
-def _line(outcome: Outcome) -> dict[str, Any]:
+def _line(outcome: Outcome, story: Story | None) -> dict[str, Any]:
     """An article in the shape of `newsflow process --json`."""
+    seen = {each.index: each.id for each in story.paragraphs} if story else {}
     if isinstance(outcome, str):
         empty: dict[str, Any] = dict.fromkeys(("id", "publisher", "headline", "language", "body"))
         lists: dict[str, Any] = {
@@ -170,6 +203,7 @@ def _line(outcome: Outcome) -> dict[str, Any]:
             "reason": each.reason.value if isinstance(each, Dropped) else None,
             "rule": each.rule if isinstance(each, Dropped) else None,
             "repeats": each.repeats if isinstance(each, Dropped) else None,
+            "seen_first": each.seen_first if isinstance(each, Dropped) else seen.get(each.index),
             "changed": changed.get(each.index, []),
         }
         for each in every
@@ -192,9 +226,9 @@ def _line(outcome: Outcome) -> dict[str, Any]:
         "published": outcome.published.isoformat() if outcome.published else None,
         "flags": list(outcome.flags),
         "quality": [each.value for each in outcome.quality],
-        "story_id": None,
-        "duplicate_of": None,
-        "originality": None,
+        "story_id": story.story_id if story else None,
+        "duplicate_of": story.duplicate_of if story else None,
+        "originality": story.originality if story else None,
         "error": None,
     }
 
@@ -213,6 +247,9 @@ def _show(origin: str, line: dict[str, Any]) -> None:
             str(each["index"]), shown(text), _why_dropped(each), changes, style="" if each["kept"] else "dim"
         )
     console.print(table)
+    if line["duplicate_of"]:
+        share = f"{1 - line['originality']:.0%}"
+        console.print(f"copy of {line['duplicate_of']}: {share} of its text was there first", highlight=False)
     if line["quality"]:
         console.print(shown(f"quality: {', '.join(line['quality'])}"), highlight=False)
     for kind in ("people", "organisations", "places"):
@@ -221,6 +258,8 @@ def _show(origin: str, line: dict[str, Any]) -> None:
 
 
 def _why_dropped(paragraph: dict[str, Any]) -> str:
+    if paragraph["kept"]:
+        return f"kept; first in {paragraph['seen_first']}" if paragraph["seen_first"] else ""
     repeats = "" if paragraph["repeats"] is None else f" of {paragraph['repeats']}"
     rule = f" ({paragraph['rule']})" if paragraph["rule"] else ""
     return f"{paragraph['reason'] or ''}{repeats}{rule}"

@@ -42,6 +42,7 @@ made to read the whole dictionary of an index."""
 def search(
     query: Annotated[str, typer.Argument(help='Words that must all occur; "a phrase", one | other, -not.')],
     size: Annotated[int, typer.Option(min=1, max=100, help="How many hits, at the most.")] = 10,
+    stories: Annotated[bool, typer.Option("--stories", help="One hit for all copies of a story.")] = False,
     json_: Annotated[bool, typer.Option("--json", help="One JSON object on standard output.")] = False,
 ) -> None:
     """Search headlines, texts and names; the best hits first."""
@@ -50,7 +51,7 @@ def search(
     settings = settings_of(ElasticsearchSettings)
     try:
         with settings.connect() as client:
-            answer = ask(client, settings.name(INDEX_ALIAS), query, size)
+            answer = ask(client, settings.name(INDEX_ALIAS), query, size, stories)
     except (ApiError, TransportError) as error:
         errors.print(f"Elasticsearch at {settings.elasticsearch_url} did not answer: {error}", markup=False)
         raise typer.Exit(1) from None
@@ -60,8 +61,12 @@ def search(
         _show(query, answer)
 
 
-def ask(client: Elasticsearch, alias: str, query: str, size: int) -> dict[str, Any]:
-    """The hits for `query`, in the shape of `newsflow search --json`. Highlights are HTML with `<em>`."""
+def ask(client: Elasticsearch, alias: str, query: str, size: int, stories: bool = False) -> dict[str, Any]:
+    """The hits for `query`, in the shape of `newsflow search --json`. Highlights are HTML with `<em>`.
+
+    With `stories` the best copy of each story is a hit, and says how many copies were found.
+    """
+    copies: dict[str, Any] = {"name": "copies", "size": 0}
     answer = client.search(
         index=alias,
         query={
@@ -73,8 +78,9 @@ def ask(client: Elasticsearch, alias: str, query: str, size: int) -> dict[str, A
             }
         },
         size=size,
+        collapse={"field": "pipeline.story_id", "inner_hits": copies} if stories else None,
         track_total_hits=True,
-        source_includes=["headline", "publisher", "published", "url", "language", "*.name"],
+        source_includes=["headline", "publisher", "published", "url", "language", "*.name", "pipeline.story_id"],
         highlight={
             "encoder": "html",
             "fragment_size": 160,
@@ -109,8 +115,9 @@ def _hit(hit: dict[str, Any]) -> dict[str, Any]:
         "organisations": [each["name"] for each in source.get("organisations", [])],
         "places": [each["name"] for each in source.get("places", [])],
         "highlights": [text for texts in hit.get("highlight", {}).values() for text in texts],
-        "story_id": None,
-    }
+        # An article written by an older version has no story yet.
+        "story_id": source.get("pipeline", {}).get("story_id", hit["_id"]),
+    } | ({"copies": hit["inner_hits"]["copies"]["hits"]["total"]["value"]} if "inner_hits" in hit else {})
 
 
 def _show(query: str, answer: dict[str, Any]) -> None:
@@ -121,6 +128,8 @@ def _show(query: str, answer: dict[str, Any]) -> None:
         table.add_column(column, no_wrap=column == "published")
     for hit in answer["hits"]:
         article = Text(shown(hit["headline"] or "(no headline)").plain, style="bold")
+        if hit.get("copies", 1) > 1:
+            article.append(f" ({hit['copies']} copies)", style="not bold")
         article.append("\n")
         highlights = [marked(highlight) for highlight in hit["highlights"]]
         article.append_text(Text(" … ", style="not bold").join(highlights))

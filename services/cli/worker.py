@@ -12,10 +12,11 @@ from services.cli.addresses import settings_of
 
 
 class Worker(StrEnum):
-    """The stages that run on Faust."""
+    """The services between two topics."""
 
     CLEANER = "cleaner"
     DEDUPER = "deduper"
+    LINKER = "linker"
     TAGGER = "tagger"
 
 

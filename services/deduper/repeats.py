@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from bisect import bisect_left
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence, Set
 from dataclasses import dataclass
 from difflib import SequenceMatcher
+
+from schemas.words import find_words
 
 MOST_SHARERS = 32
 """Paragraphs looked up for one shingle: what more paragraphs share is the frame of a list or a table. It keeps
@@ -23,10 +24,6 @@ lines that publishers put around a paragraph have 5 to 8."""
 MOST_ALIGNED = 2_500
 """Pairs of words that are aligned one by one between two places where the paragraphs agree; a larger stretch is
 compared as a whole, since aligning takes time with the square of the length."""
-
-# Scripts that set no spaces between words are taken by the character.
-_BY_CHARACTER = "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"
-_WORD = re.compile(rf"[{_BY_CHARACTER}]|[^\W{_BY_CHARACTER}]+|[%‰°$€£¥₩₪₫₱₴₹₺₽]")
 
 _NUMBERS = (
     "two three four five six seven eight nine ten eleven twelve first second third fourth fifth "
@@ -49,7 +46,7 @@ class Wording:
     @classmethod
     def of(cls, text: str, *, index: int, shingle_words: int) -> Wording:
         """The wording of a text in form NFC."""
-        words = _WORD.findall(text)
+        words = find_words(text)
         folded = tuple(map(str.casefold, words))
         return cls(index, words, folded, dict.fromkeys(_runs(folded, shingle_words)).keys())
 

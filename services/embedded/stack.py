@@ -42,7 +42,7 @@ from services.embedded.supervision import CONFIG_FILE, LOGS, Program, Supervisor
 
 __all__ = ["RunFile", "Stack", "StackError", "down", "read_run_file", "up"]
 
-SERVICES = ("cleaner", "deduper", "tagger", "indexer")
+SERVICES = ("cleaner", "deduper", "linker", "tagger", "indexer")
 """Started together once the servers are set up."""
 
 SERVER_PORTS = ("kafka", "controller", "elasticsearch", "transport")
@@ -228,6 +228,7 @@ class Stack:
             "KAFKA_BOOTSTRAP_SERVERS": run.kafka,
             "ELASTICSEARCH_URL": run.elasticsearch,
             "HEALTH_HOST": HOST,
+            "STATE_FOLDER": str(self.folder / "state"),
             "PYTHONUNBUFFERED": "1",  # or the log lags behind what happened
         }
 

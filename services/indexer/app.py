@@ -1,4 +1,9 @@
-"""The indexer: articles-tagged to Elasticsearch. A plain consumer: poll, bulk, judge every document, then commit.
+"""The indexer: articles-tagged and articles-stories to Elasticsearch. A plain consumer: poll, bulk, judge, commit.
+
+The two are joined in the index: a story is kept in an index of its own, and the article's document, where it is
+there already, is written again with it; an article is written with the story that is kept. Both topics have the
+same number of partitions and the client gives equal numbers to one process, so that one process has both records of
+an article, and whichever comes second brings the two together.
 
 While Elasticsearch takes nothing, the partitions are paused and polling goes on, so that the group membership is
 kept and no record is fetched; there is no limit to this. Nothing is committed before every record up to it is
@@ -7,29 +12,34 @@ written, superseded or a dead letter.
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import random
 import signal
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any, NoReturn
 
 import kafka.codec
 import structlog
 import tenacity
 from kafka import ConsumerRebalanceListener, KafkaConsumer, TopicPartition
+from kafka.coordinator.assignors.range import RangePartitionAssignor
 from kafka.errors import CommitFailedError, KafkaError
 from kafka.structs import OffsetAndMetadata
 from prometheus_client import Counter
 
+from schemas.article import TaggedArticle
 from schemas.dead_letter import dead_letter_headers, dead_letter_id
-from schemas.document import INDEX_ALIAS
+from schemas.document import INDEX_ALIAS, STORIES_ALIAS
 from schemas.reading import Refused, read_record
-from schemas.topics import ARTICLES_DLQ, ARTICLES_TAGGED, MAX_INNER_BYTES
-from services.indexer.core import to_document
+from schemas.story import Story
+from schemas.topics import ARTICLES_DLQ, ARTICLES_STORIES, ARTICLES_TAGGED, MAX_INNER_BYTES
+from services.indexer.core import to_document, with_story
 from services.indexer.elasticsearch_index import ElasticsearchIndex
 from services.indexer.index import DocumentIndex, Forbidden, Outcome, TooLarge, Unavailable, Verdict, Write
 from services.indexer.settings import IndexerSettings
@@ -52,14 +62,23 @@ EXIT_UNDELIVERABLE = 70
 """Exit status when Kafka takes no dead letter (EX_SOFTWARE of sysexits.h)."""
 
 DOCUMENTS = Counter("newsflow_documents", "Documents by verdict", ["verdict"])
+STORIES = Counter("newsflow_stories", "Stories of articles by verdict", ["verdict"])
 
 
 @dataclass(frozen=True)
 class Pending:
-    """A record in hand and the document it is to become."""
+    """A record in hand, what is in it, and the document that is to be written for it, once that is known."""
 
     record: Any
-    write: Write
+    content: TaggedArticle | Story
+    document: Write | None = None
+
+    @property
+    def write(self) -> Write:
+        """The document; raises `ValueError` as long as there is none."""
+        if self.document is None:
+            raise ValueError("the record has no document yet")
+        return self.document
 
 
 class Revoked(ConsumerRebalanceListener):  # type: ignore[misc]  # the client has no types
@@ -82,45 +101,60 @@ class Revoked(ConsumerRebalanceListener):  # type: ignore[misc]  # the client ha
 class Indexer:
     """One indexer process."""
 
-    def __init__(self, settings: IndexerSettings, index: DocumentIndex) -> None:
+    def __init__(self, settings: IndexerSettings, index: DocumentIndex, stories: DocumentIndex) -> None:
         self.settings = settings
         self.index = index
+        self.stories = stories
         self.health = Health(STAGE)
         self.stopping = False
         self.group = settings.name(STAGE)
-        self.topic = settings.name(ARTICLES_TAGGED.name)
+        self.topics = {settings.name(topic.name): topic for topic in (ARTICLES_TAGGED, ARTICLES_STORIES)}
         self.partitions = Revoked()
         self.consumer = KafkaConsumer(
             bootstrap_servers=settings.servers,
             group_id=self.group,
             enable_auto_commit=False,
             auto_offset_reset="earliest",
+            # Equal numbers of both topics to one process: who has an article has its story.
+            partition_assignment_strategy=[RangePartitionAssignor],
             max_poll_records=settings.bulk_records,
             max_partition_fetch_bytes=MAX_INNER_BYTES + 65_536,
             session_timeout_ms=int(settings.session_timeout_seconds * 1000),
             heartbeat_interval_ms=int(settings.session_timeout_seconds * 250),
             # The client's default grows to 30 s: on a broker that is back it would sit still that long.
             reconnect_backoff_max_ms=1_000,
+            # A topic that the client did not know when it joined is given to nobody until it looks again.
+            metadata_max_age_ms=10_000,
         )
         self.producer = confirming_producer(settings, MAX_INNER_BYTES, compression_type="lz4")
-        self.watchdog = Watchdog(
-            self.health,
-            settings,
-            self.group,
-            self.topic,
-            lambda: {tp.partition for tp in self.partitions.assigned},
-            lambda why: self.leave(EXIT_UNDELIVERABLE, why),
-        )
+        self.watchdogs = [
+            Watchdog(
+                self.health,
+                settings,
+                self.group,
+                topic,
+                partial(self._assigned, topic),
+                partial(self.leave, EXIT_UNDELIVERABLE),
+            )
+            for topic in self.topics
+        ]
+
+    def _assigned(self, topic: str) -> set[int]:
+        return {each.partition for each in self.partitions.assigned if each.topic == topic}
 
     def run(self) -> None:
         """Work until told to stop. What is in hand then is written and committed, or left for the next start."""
-        self.consumer.subscribe([self.topic], listener=self.partitions)
-        self.watchdog.start()
+        for topic in self.topics:
+            self.consumer.partitions_for_topic(topic)  # asks for it where it is not known yet
+        self.consumer.subscribe(list(self.topics), listener=self.partitions)
+        for watchdog in self.watchdogs:
+            watchdog.start()
         self.health.green("start")
         while not self.stopping:
             records = self._fetch()
             if records:
-                self.watchdog.batch_begins()
+                for watchdog in self.watchdogs:
+                    watchdog.batch_begins()
                 self._settle(records)
         self.consumer.close(autocommit=False)
         self.producer.close()
@@ -167,13 +201,7 @@ class Indexer:
         pending = [item for record in records if (item := self._prepare(record))]
         tries = 0
         while pending and not self.stopping:
-            left: list[Pending] = []
-            reason = ""
-            for request in self._requests(pending):
-                # After a request without an answer the others would only wait in vain, one after the other.
-                if not reason:
-                    request, reason = self._write(request)  # noqa: PLW2901 - what is left of it
-                left += request
+            left, reason = self._bring_in(pending)
             progress = len(left) < len(pending)
             pending = left
             if pending:
@@ -194,16 +222,84 @@ class Indexer:
 
     def _prepare(self, record: Any) -> Pending | None:
         try:
-            article = read_record(ARTICLES_TAGGED, record.value)
-            document = to_document(article, datetime.now(UTC))
-            source = document.model_dump_json(by_alias=True, exclude_none=True).encode()
+            return Pending(record, read_record(self.topics[record.topic], record.value))
         except Refused as refused:
             self._dead_letter(record, refused.reason, refused.error)
-            return None
         except Exception as error:  # noqa: BLE001 - whatever one record holds, its neighbours go on
             self._dead_letter(record, "failed", f"{type(error).__name__}: {error}")
-            return None
-        return Pending(record, Write(article.id, article.revision, source))
+        return None
+
+    def _bring_in(self, pending: Sequence[Pending]) -> tuple[list[Pending], str]:
+        """One try; returns what is left, and why if the index as a whole takes nothing.
+
+        Stories come first, and with them the documents that are there; then the articles, each with its story.
+        """
+        told = {each.content.id: each for each in pending if isinstance(each.content, Story)}
+        articles = [each for each in pending if isinstance(each.content, TaggedArticle)]
+        try:
+            left, reason = self._write_all(self.stories, [_story_document(each) for each in told.values()])
+            if reason:
+                return [*left, *articles], reason
+            kept = [each for name, each in told.items() if name not in {one.content.id for one in left}]
+            more, reason = self._write_all(self.index, self._retold(kept))
+            left += more
+            if reason:
+                return [*left, *articles], reason
+            more, reason = self._write_all(self.index, self._documents(articles))
+            return [*left, *more], reason
+        except Unavailable as error:
+            return list(pending), f"Elasticsearch does not answer: {error}"
+        except Forbidden as error:
+            self._forbidden(error)
+
+    def _retold(self, told: Sequence[Pending]) -> list[Pending]:
+        """The documents, where they are there, that have another story than the one that is kept now."""
+        if not told:
+            return []
+        names = [each.content.id for each in told]
+        stories, documents = self._kept_stories(names), self.index.read(names)
+        found = []
+        for each in told:
+            name = each.content.id
+            if name not in stories or name not in documents:
+                continue
+            document = documents[name]
+            if source := with_story(document.source, stories[name]):
+                text = json.dumps(source, ensure_ascii=False).encode()
+                found.append(replace(each, document=Write(name, document.revision, text)))
+        return found
+
+    def _documents(self, articles: Sequence[Pending]) -> list[Pending]:
+        """The articles as documents, each with the story that is kept."""
+        if not articles:
+            return []
+        stories = self._kept_stories([each.content.id for each in articles])
+        found = []
+        for each in articles:
+            try:
+                if not isinstance(each.content, TaggedArticle):
+                    raise TypeError("no article")
+                document = to_document(each.content, datetime.now(UTC), stories.get(each.content.id))
+                source = document.model_dump_json(by_alias=True, exclude_none=True).encode()
+            except Exception as error:  # noqa: BLE001 - whatever one record holds, its neighbours go on
+                self._dead_letter(each.record, "failed", f"{type(error).__name__}: {error}")
+                continue
+            found.append(replace(each, document=Write(document.id, document.revision, source)))
+        return found
+
+    def _kept_stories(self, names: Sequence[str]) -> dict[str, Story]:
+        return {name: Story(**stored.source) for name, stored in self.stories.read(names).items()}
+
+    def _write_all(self, index: DocumentIndex, pending: Sequence[Pending]) -> tuple[list[Pending], str]:
+        """Write all, in requests; returns those to be tried again, and why if the index takes nothing at all."""
+        left: list[Pending] = []
+        reason = ""
+        for request in self._requests(pending):
+            # After a request without an answer the others would only wait in vain, one after the other.
+            if not reason:
+                request, reason = self._write(index, request)  # noqa: PLW2901 - what is left of it
+            left += request
+        return left, reason
 
     def _requests(self, pending: Sequence[Pending]) -> Iterator[list[Pending]]:
         """The pending documents in requests of at most `bulk_bytes`, in order."""
@@ -215,12 +311,13 @@ class Indexer:
                 request, size = [], 0
             request.append(item)
             size += len(item.write.source)
-        yield request
+        if request:
+            yield request
 
-    def _write(self, request: list[Pending]) -> tuple[list[Pending], str]:
+    def _write(self, index: DocumentIndex, request: list[Pending]) -> tuple[list[Pending], str]:
         """Write one request; returns those to be tried again, and why if the index as a whole takes nothing."""
         try:
-            outcomes = self.index.write([item.write for item in request])
+            outcomes = index.write([item.write for item in request])
         except Unavailable as error:
             return request, f"Elasticsearch does not take documents: {error}"
         except TooLarge as error:
@@ -228,13 +325,11 @@ class Indexer:
                 outcomes = [Outcome(Verdict.REFUSED, str(error))]
             else:
                 half = len(request) // 2
-                left, reason = self._write(request[:half])
-                right, other = self._write(request[half:]) if not reason else (request[half:], reason)
+                left, reason = self._write(index, request[:half])
+                right, other = self._write(index, request[half:]) if not reason else (request[half:], reason)
                 return left + right, other
         except Forbidden as error:
-            self.leave(
-                EXIT_FORBIDDEN, f"Elasticsearch refuses us: {error}; check ELASTICSEARCH_API_KEY and its role"
-            )
+            self._forbidden(error)
         again = []
         for item, outcome in zip(request, outcomes, strict=True):
             if outcome.verdict is Verdict.AGAIN:
@@ -242,9 +337,16 @@ class Indexer:
                 continue
             if outcome.verdict is Verdict.REFUSED:
                 self._dead_letter(item.record, "refused_by_index", outcome.error)
-            DOCUMENTS.labels(outcome.verdict.value).inc()
-            self.watchdog.record_done()
+            (DOCUMENTS if index is self.index else STORIES).labels(outcome.verdict.value).inc()
+            self._record_done()
         return again, ""
+
+    def _forbidden(self, error: Forbidden) -> NoReturn:
+        self.leave(EXIT_FORBIDDEN, f"Elasticsearch refuses us: {error}; check ELASTICSEARCH_API_KEY and its role")
+
+    def _record_done(self) -> None:
+        for watchdog in self.watchdogs:
+            watchdog.record_done()
 
     def _wait(self, seconds: float) -> None:
         """Wait with every partition paused and the group membership kept."""
@@ -256,7 +358,7 @@ class Indexer:
             # again from its last commit.
             for place, polled in self._poll(0.2, self.settings.bulk_records).items():
                 self.consumer.seek(place, polled[0].offset)
-            self.watchdog.record_done()
+            self._record_done()
         self.consumer.resume(*self.consumer.paused())
 
     def _commit(self, records: Sequence[Any]) -> None:
@@ -303,6 +405,12 @@ class Indexer:
         log.warning("dead letter", id=place, reason=reason, error=error[:200])
 
 
+def _story_document(told: Pending) -> Pending:
+    """The story as it is kept. Of two records of an article the later one wins, by Kafka's own clock."""
+    source = told.content.model_dump_json().encode()
+    return replace(told, document=Write(told.content.id, told.record.timestamp, source))
+
+
 def _place(record: Any) -> TopicPartition:
     return TopicPartition(record.topic, record.partition)
 
@@ -313,8 +421,11 @@ def main(settings: IndexerSettings | None = None) -> None:
     set_up_logging(settings.log_level, settings.log_format, STAGE)
     check_codecs(kafka.codec, "kafka-python")
     client = settings.connect()
-    alias = settings.name(INDEX_ALIAS)
-    indexer = Indexer(settings, ElasticsearchIndex(client, alias, settings.bulk_timeout_seconds))
+    index, stories = (
+        ElasticsearchIndex(client, settings.name(alias), settings.bulk_timeout_seconds)
+        for alias in (INDEX_ALIAS, STORIES_ALIAS)
+    )
+    indexer = Indexer(settings, index, stories)
     serve_health(indexer.health, settings.health_host, settings.health_port)
 
     def stop(*_: object) -> None:

@@ -4,14 +4,19 @@ from __future__ import annotations
 
 from collections import Counter
 from datetime import datetime
+from typing import Any
 from urllib.parse import urlsplit
 
 from schemas.article import PLAIN_SPACES, TaggedArticle
 from schemas.document import ArticleDocument, Changes, Drops, Event, Paragraphs, Pipeline, Publisher, Url
+from schemas.story import Story
+
+STORY_FIELDS = frozenset({"dedup", "story_id", "duplicate_of", "originality", "seen_first"})
+"""Fields of a document's `pipeline` that come from its story."""
 
 
-def to_document(article: TaggedArticle, ingested: datetime) -> ArticleDocument:
-    """The document of `article`; only `event.ingested` depends on anything but the article."""
+def to_document(article: TaggedArticle, ingested: datetime, story: Story | None = None) -> ArticleDocument:
+    """The document of `article`, with its `story` if that was told."""
     drops = Counter(dropped.reason.value for dropped in article.dropped)
     kept = {paragraph.index for paragraph in article.kept}
     # A paragraph may be changed twice in the same way, and dropped later as a repeat.
@@ -56,5 +61,29 @@ def to_document(article: TaggedArticle, ingested: datetime) -> ArticleDocument:
                 changed=len({index for index, _ in changes}),
                 changed_by=Changes(**Counter(reason for _, reason in changes)),
             ),
+            **of_story(article.id, story),
         ),
     )
+
+
+def of_story(article: str, story: Story | None) -> dict[str, Any]:
+    """The fields of a document's `pipeline` that its story gives it."""
+    if story is None:
+        return {"dedup": "partial", "story_id": article}
+    return {
+        "dedup": "linked",
+        "story_id": story.story_id,
+        "duplicate_of": story.duplicate_of,
+        "originality": story.originality,
+        "seen_first": story.paragraphs,
+    }
+
+
+def with_story(source: dict[str, Any], story: Story) -> dict[str, Any] | None:
+    """A stored document with its story as it is now; None where it has it already."""
+    fields = {name: value for name, value in of_story(story.id, story).items() if value is not None}
+    fields["seen_first"] = [each.model_dump(mode="json") for each in story.paragraphs]
+    pipeline: dict[str, Any] = source["pipeline"]
+    others = {name: value for name, value in pipeline.items() if name not in STORY_FIELDS}
+    changed = others | fields
+    return None if changed == pipeline else source | {"pipeline": changed}

@@ -8,7 +8,7 @@ from typing import Any
 
 from elasticsearch import ApiError, Elasticsearch, TransportError
 
-from services.indexer.index import Forbidden, Outcome, TooLarge, Unavailable, Verdict, Write
+from services.indexer.index import Forbidden, Outcome, Stored, TooLarge, Unavailable, Verdict, Write
 
 NOT_NOW = frozenset({408, 429, 500, 502, 503, 504})
 """Status of a request or an item that may well succeed later."""
@@ -18,6 +18,9 @@ NOT_THE_DOCUMENT = frozenset(
 )
 """Errors that come with a 4xx status and are still no fault of the document: a block (a full disk) is lifted,
 a missing alias is set up. Dead letters would bury the whole stream."""
+
+READ_AT_ONCE = 50
+"""Documents read in one request: each may have some MB."""
 
 SHOWN_ERROR = 500
 """Characters of an error that are kept; Elasticsearch may quote a whole document."""
@@ -47,6 +50,24 @@ class ElasticsearchIndex:
         # An answer of status 200 says nothing about the documents; only its items do.
         return [_of_item(item["index"]) for item in answer["items"]]
 
+    def read(self, ids: Sequence[str]) -> dict[str, Stored]:
+        """One request for some documents at a time; see `DocumentIndex.read`."""
+        found: dict[str, Stored] = {}
+        for start in range(0, len(ids), READ_AT_ONCE):
+            try:
+                answer = self._client.mget(index=self._alias, ids=list(ids[start : start + READ_AT_ONCE]))
+            except ApiError as error:
+                raise _of_request(error.status_code, error) from error
+            except TransportError as error:
+                raise Unavailable(f"{type(error).__name__}: {error}"[:SHOWN_ERROR]) from error
+            for each in answer["docs"]:
+                # Not there is no error; that it could not be looked for is one.
+                if problem := each.get("error"):
+                    raise _of_read(problem)
+                if each["found"]:
+                    found[each["_id"]] = Stored(each["_version"], each["_source"])
+        return found
+
 
 def _of_request(status: int, error: ApiError) -> Exception:
     text = f"{status} {error}"[:SHOWN_ERROR]
@@ -57,6 +78,11 @@ def _of_request(status: int, error: ApiError) -> Exception:
     if status in NOT_NOW or error.error in NOT_THE_DOCUMENT:
         return Unavailable(text)
     return error
+
+
+def _of_read(error: Mapping[str, Any]) -> Exception:
+    text = f"{error.get('type')}: {error.get('reason')}"[:SHOWN_ERROR]
+    return Forbidden(text) if error.get("type") == "security_exception" else Unavailable(text)
 
 
 def _of_item(item: Mapping[str, Any]) -> Outcome:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Protocol
+from typing import Any, Protocol
 
 
 class Verdict(StrEnum):
@@ -30,6 +30,14 @@ class Write:
 
 
 @dataclass(frozen=True)
+class Stored:
+    """A document as it is in the index, and the revision under which it was written."""
+
+    revision: int
+    source: dict[str, Any]
+
+
+@dataclass(frozen=True)
 class Outcome:
     """The verdict on one document, with the index's own words."""
 
@@ -50,7 +58,10 @@ class Forbidden(Exception):
 
 
 class DocumentIndex(Protocol):
-    """Takes documents."""
+    """Takes documents, and gives them back at once, whether they can be found by searching yet or not."""
 
     def write(self, documents: Sequence[Write]) -> list[Outcome]:
         """Try once to write all; an outcome each, in order. Raises `Unavailable`, `TooLarge` or `Forbidden`."""
+
+    def read(self, ids: Sequence[str]) -> dict[str, Stored]:
+        """Those of the documents that are there, by id. Raises `Unavailable` or `Forbidden`."""

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import math
 import sys
+from datetime import timedelta
+from pathlib import Path
 from typing import Annotated, Any, Literal, NoReturn, TypeVar
 
 from pydantic import AliasChoices, BeforeValidator, Field, ValidationError
@@ -135,6 +137,39 @@ class StageSettings(ServiceSettings):
     def child_chunks(self) -> int:
         """After how many chunks a child process is replaced; 0 for never."""
         return math.ceil(self.child_max_records / self.chunk_records)
+
+
+class RememberingSettings(StageSettings):
+    """For a stage that remembers earlier records (services/runtime/remembering.py)."""
+
+    state_folder: Annotated[Path | None, EMPTY_IS_NONE] = Field(
+        default=None,
+        validation_alias=shared("STATE_FOLDER"),
+        description="Where to keep what is remembered, so that a restart need not read it again from Kafka. "
+        "Several processes may share a folder. Left out: a new one in the system's folder for what is temporary.",
+    )
+    state_cache_mb: int = Field(
+        default=32,
+        ge=1,
+        description="MiB of memory for what was lately read from the state on disk, of all partitions.",
+    )
+    window_days: float = Field(
+        default=14.0,
+        gt=0,
+        le=14.0,
+        description="Days that articles may lie apart, by their own times, and still be compared. At most those "
+        "for which Kafka keeps the records that the memory is made from, less one.",
+    )
+    recovery_answer_seconds: float = Field(
+        default=60.0,
+        gt=0,
+        description="A read of earlier records from Kafka that brings nothing for this long has failed.",
+    )
+
+    @property
+    def window(self) -> timedelta:
+        """How far apart articles may lie and still be compared."""
+        return timedelta(days=self.window_days)
 
 
 AnySettings = TypeVar("AnySettings", bound=BaseSettings)

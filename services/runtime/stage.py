@@ -33,8 +33,9 @@ import tempfile
 import time
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import TimeoutError as PoolTimeout
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any, Generic, NoReturn, TypeVar
 
@@ -49,12 +50,13 @@ from pydantic import BaseModel
 
 from schemas.dead_letter import dead_letter_headers, dead_letter_id
 from schemas.reading import Refused, read_record, write_record
-from schemas.topics import ARTICLES_DLQ, MAX_INNER_BYTES, Topic
+from schemas.topics import ARTICLES_DLQ, MAX_INNER_BYTES, Topic, publisher_partition
 from services.runtime.codecs import check_codecs
 from services.runtime.health import Health, serve_health
 from services.runtime.logging import set_up_logging
 from services.runtime.metrics import DEAD_LETTERS, RECORDS
-from services.runtime.settings import StageSettings
+from services.runtime.remembering import PartitionMemories, Record, Remembering
+from services.runtime.settings import RememberingSettings, StageSettings
 from services.runtime.watchdog import Watchdog
 
 log = structlog.get_logger(__name__)
@@ -77,7 +79,15 @@ class Received(Generic[In]):
     time: datetime
 
 
-Step = Callable[[Sequence[Received[Any]]], Sequence[BaseModel]]
+@dataclass(frozen=True)
+class Noted:
+    """A result, and what the stage's memory is to be told about it."""
+
+    article: BaseModel
+    note: Any
+
+
+Step = Callable[[Sequence[Received[Any]]], Sequence[BaseModel | Noted]]
 """A pure function from records to as many results, in the same order. What it raises about a chunk is tried
 again record by record; what it raises about one record becomes that record's dead letter."""
 
@@ -90,14 +100,18 @@ class Stage:
     source: Topic
     target: Topic
     load_step: Callable[[Any], Step]
+    remembering: Remembering | None = None
+    """For a stage whose results depend on earlier records of the same partition; its step returns `Noted`."""
 
 
 @dataclass(frozen=True)
 class Result:
-    """What a record became: its key and value on the target topic."""
+    """What a record became on the target topic; its partition is given where the key does not pick it."""
 
     key: bytes
     value: bytes
+    partition: int | None = None
+    note: Any = None
 
 
 @dataclass(frozen=True)
@@ -187,30 +201,34 @@ def _run_chunk(tasks: Sequence[Task]) -> list[Verdict]:
             if _out_of_memory(error):
                 _end_full_process()
             verdicts[index] = _failed(error)
-    verdicts |= _run_step(step, records)
+    verdicts |= _run_step(stage, step, records)
     return [verdicts[index] for index in range(len(tasks))]
 
 
-def _run_step(step: Step, records: dict[int, Received[Any]]) -> dict[int, Verdict]:
+def _run_step(stage: Stage, step: Step, records: dict[int, Received[Any]]) -> dict[int, Verdict]:
     if not records:
         return {}
     try:
         results = step(list(records.values()))
-        return {index: _result(article) for index, article in zip(records, results, strict=True)}
+        return {index: _result(stage, result) for index, result in zip(records, results, strict=True)}
     except Exception as error:  # noqa: BLE001 - Rule 2: whatever a step raises is a verdict
         if _out_of_memory(error):
             _end_full_process()
         if len(records) == 1:
             return {index: _failed(error) for index in records}
-    alone = [_run_step(step, {index: record}) for index, record in records.items()]
+    alone = [_run_step(stage, step, {index: record}) for index, record in records.items()]
     return {index: verdict for verdicts in alone for index, verdict in verdicts.items()}
 
 
-def _result(article: Any) -> Verdict:
+def _result(stage: Stage, result: Any) -> Verdict:
+    noted = result if isinstance(result, Noted) else Noted(result, None)
+    article: Any = noted.article
     value = write_record(article)
     if len(value) > MAX_INNER_BYTES:
         return Failure("result_too_large", f"the result has {len(value)} bytes, over {MAX_INNER_BYTES}")
-    return Result(article.id.encode(), value)
+    by_publisher = stage.target.partition_by == "publisher"
+    partition = publisher_partition(article.publisher, stage.target.partitions) if by_publisher else None
+    return Result(article.id.encode(), value, partition, noted.note)
 
 
 def _failed(error: Exception) -> Failure:
@@ -256,7 +274,8 @@ class StageWorker:
             context=multiprocessing.get_context("spawn"),
         )
         self.app = self._create_app()
-        self.source, self.target, self.dlq = (
+        remembering = [stage.remembering] if stage.remembering else []
+        self.source, self.target, self.dlq, *facts = (
             # Rule 1: raw bytes in and out. Faust acknowledges an undecodable value before it reports it.
             self.app.topic(
                 settings.name(topic.name),
@@ -265,7 +284,13 @@ class StageWorker:
                 key_serializer="raw",
                 value_serializer="raw",
             )
-            for topic in (stage.source, stage.target, ARTICLES_DLQ)
+            for topic in (stage.source, stage.target, ARTICLES_DLQ, *(each.facts for each in remembering))
+        )
+        self.facts = facts[0] if facts else None
+        self.memories = (
+            PartitionMemories(stage.source, stage.remembering, settings)
+            if stage.remembering and isinstance(settings, RememberingSettings)
+            else None
         )
         # Rule 4: Faust commits past records still in hand as soon as there is more than one agent.
         self.app.agent(self.source, name=stage.name, concurrency=1)(self._work)
@@ -336,18 +361,76 @@ class StageWorker:
             try:
                 self.watchdog.batch_begins()
                 RECORDS.labels(self.stage.name).inc(len(events))
-                size = settings.chunk_records
-                chunks = [events[start : start + size] for start in range(0, len(events), size)]
+                records = [_record(event.message) for event in events]
                 with BATCH_SECONDS.labels(self.stage.name).time():
-                    await asyncio.gather(*[self._chunk(chunk) for chunk in chunks])
+                    if self.memories:
+                        await self._batch_with_memory(self.memories, records)
+                    else:
+                        await asyncio.gather(*[self._chunk(chunk) for chunk in self._chunks(records)])
             except BaseException as error:  # noqa: BLE001
                 # Rule 2: leaving this loop, even when cancelled, would commit the whole batch.
                 self.leave(f"{type(error).__name__}: {error}")
 
-    async def _chunk(self, events: Sequence[Any]) -> None:
-        verdicts = await self._run([(event.message.value, event.message.timestamp) for event in events])
-        pairs = zip(events, verdicts, strict=True)
-        await asyncio.gather(*[self._conclude(event, verdict) for event, verdict in pairs])
+    def _chunks(self, records: Sequence[Record]) -> list[Sequence[Record]]:
+        size = self.settings.chunk_records
+        return [records[start : start + size] for start in range(0, len(records), size)]
+
+    async def _chunk(self, records: Sequence[Record]) -> None:
+        pairs = zip(records, await self._run([(each.value, each.seconds) for each in records]), strict=True)
+        await asyncio.gather(*[self._conclude(record, verdict) for record, verdict in pairs])
+
+    async def _batch_with_memory(self, memories: PartitionMemories, records: Sequence[Record]) -> None:
+        """As `_chunk` for a batch, of which each result goes through the memory of its partition, in order.
+
+        What the memory asks for follows, in this order: records that it wants sent again, what it has learned. Only
+        then it is saved: after a crash between two of these the batch comes again, and all of it is done again.
+        """
+        await asyncio.to_thread(memories.listen)
+        first: dict[int, int] = {}
+        for record in records:
+            first.setdefault(record.partition, record.offset)
+        for partition, offset in first.items():
+            # Records that were never taken here: another process had the partition, or the folder is gone.
+            async for missed in memories.catch_up(partition, offset):
+                await self._remember(memories, missed, send=False)
+                self.watchdog.goes_on()
+        await self._remember(memories, records, send=True)
+
+    async def _remember(self, memories: PartitionMemories, records: Sequence[Record], *, send: bool) -> None:
+        verdicts = await asyncio.gather(
+            *[self._run([(each.value, each.seconds) for each in chunk]) for chunk in self._chunks(records)]
+        )
+        pairs = list(zip(records, [verdict for each in verdicts for verdict in each], strict=True))
+        results, again, facts = self._recall(memories, pairs)
+        if send:
+            await asyncio.gather(*[self._conclude(record, verdict) for record, verdict in results])
+        for chunk in self._chunks(await asyncio.to_thread(memories.fetch, again)):
+            earlier = zip(chunk, await self._run([(each.value, each.seconds) for each in chunk]), strict=True)
+            results, _, more = self._recall(memories, list(earlier))
+            facts += more
+            await asyncio.gather(*[self._conclude(record, verdict) for record, verdict in results])
+        for partition, fact in facts:
+            await self._deliver(self.facts, fact.key.encode(), write_record(fact), [], partition)
+        memories.save(records)
+        self.watchdog.record_done()
+
+    def _recall(
+        self, memories: PartitionMemories, pairs: Sequence[tuple[Record, Verdict]]
+    ) -> tuple[list[tuple[Record, Verdict]], list[tuple[int, int]], list[tuple[int, Any]]]:
+        """The verdicts as the memory has them, places of records to be sent again, and facts by partition."""
+        results: list[tuple[Record, Verdict]] = []
+        again: list[tuple[int, int]] = []
+        facts: list[tuple[int, Any]] = []
+        for record, verdict in pairs:
+            if isinstance(verdict, Result):
+                read = partial(read_record, self.stage.target, verdict.value)
+                taken = memories.of(record.partition).take(verdict.note, record.offset, read)
+                if taken.article is not None:
+                    verdict = replace(verdict, value=write_record(taken.article))  # noqa: PLW2901
+                again += [(record.partition, offset) for offset in taken.again]
+                facts += [(record.partition, fact) for fact in taken.facts]
+            results.append((record, verdict))
+        return results, again, facts
 
     async def _run(self, tasks: list[Task], again: bool = False) -> list[Verdict]:
         """Rule 6: a verdict for each task. A chunk that hangs or kills its child is tried record by record.
@@ -374,43 +457,39 @@ class StageWorker:
             return [failure]
         return [verdict for task in tasks for verdict in await self._run([task], again=True)]
 
-    async def _conclude(self, event: Any, verdict: Verdict) -> None:
+    async def _conclude(self, record: Record, verdict: Verdict) -> None:
         """Rule 3: returns when the broker has the result or the dead letter; there is no third way."""
         if isinstance(verdict, Result):
             try:
-                await self._deliver(self.target, verdict.key, verdict.value, [])
+                await self._deliver(self.target, verdict.key, verdict.value, [], verdict.partition)
                 RESULTS.labels(self.stage.name).inc()
                 self.watchdog.record_done()
                 return
             except PERMANENT as error:
                 verdict = Failure("result_refused", f"{type(error).__name__}: {error}")
-        message = event.message
         headers = dead_letter_headers(
-            topic=message.topic,
-            partition=message.partition,
-            offset=message.offset,
+            topic=record.topic,
+            partition=record.partition,
+            offset=record.offset,
             stage=self.stage.name,
             reason=verdict.reason,
             error=verdict.error,
-            headers=_headers(message),
-            null=message.value is None,
+            headers=record.headers,
+            null=record.value is None,
         )
         # A record without key and value could not be sent: the dead letter's id is its key then.
-        key = message.key or dead_letter_id(message.topic, message.partition, message.offset).encode()
+        place = dead_letter_id(record.topic, record.partition, record.offset)
         try:
-            await self._deliver(self.dlq, key, message.value or b"", headers)
+            await self._deliver(self.dlq, record.key or place.encode(), record.value or b"", headers)
         except PERMANENT as error:
             self.leave(f"the dead letter queue refuses a record: {type(error).__name__}: {error}")
         DEAD_LETTERS.labels(self.stage.name, verdict.reason).inc()
         self.watchdog.record_done()
-        log.warning(
-            "dead letter",
-            id=dead_letter_id(message.topic, message.partition, message.offset),
-            reason=verdict.reason,
-            error=verdict.error[:200],
-        )
+        log.warning("dead letter", id=place, reason=verdict.reason, error=verdict.error[:200])
 
-    async def _deliver(self, topic: Any, key: bytes, value: bytes, headers: list[tuple[str, bytes]]) -> None:
+    async def _deliver(
+        self, topic: Any, key: bytes, value: bytes, headers: list[tuple[str, bytes]], partition: int | None = None
+    ) -> None:
         """Send until the broker confirms; raises only `PERMANENT` errors, leaves when the limit is over."""
         retry = tenacity.AsyncRetrying(
             retry=tenacity.retry_if_exception(lambda error: not isinstance(error, PERMANENT)),
@@ -423,7 +502,7 @@ class StageWorker:
             async for attempt in retry:
                 with attempt:
                     # Rule 3: the first await only queues the record, the second one waits for the broker.
-                    await (await topic.send(key=key, value=value, headers=headers))
+                    await (await topic.send(key=key, value=value, headers=headers, partition=partition))
         except PERMANENT:
             raise
         except Exception as error:  # noqa: BLE001 - whatever it is, time is up
@@ -431,10 +510,18 @@ class StageWorker:
         self.health.green("deliver")
 
 
-def _headers(message: Any) -> list[tuple[str, bytes]]:
+def _record(message: Any) -> Record:
     headers = message.headers or []
     pairs = headers.items() if isinstance(headers, dict) else headers
-    return [(str(name), value or b"") for name, value in pairs]
+    return Record(
+        topic=message.topic,
+        partition=message.partition,
+        offset=message.offset,
+        key=message.key,
+        value=message.value,
+        seconds=message.timestamp,
+        headers=[(str(name), value or b"") for name, value in pairs],
+    )
 
 
 def run_stage(stage: Stage, settings: StageSettings) -> NoReturn:

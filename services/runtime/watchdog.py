@@ -53,7 +53,7 @@ class Watchdog:
         self.assigned, self.leave = assigned, leave
         self._moved = time.monotonic()
         self._committed: dict[int, int] = {}
-        self._done = self._moved
+        self._done = self._going = self._moved
         self._batches = 0
 
     def start(self) -> None:
@@ -67,6 +67,10 @@ class Watchdog:
     def record_done(self) -> None:
         """A record of the batch in hand has its verdict: slow work, but no stall."""
         self._done = time.monotonic()
+
+    def goes_on(self) -> None:
+        """Records are read again to make a memory, which no commit shows: slow, but no stall."""
+        self._going = time.monotonic()
 
     def _run(self) -> None:
         consumer: KafkaConsumer | None = None
@@ -118,18 +122,19 @@ class Watchdog:
         # The first batch since the last commit may take long as long as its records come to an end.
         if self._batches <= 1:
             self._moved = max(self._moved, self._done)
+        self._moved = max(self._moved, self._going)
         self._judge(now, f"{lag} records wait in {self.topic} and the committed offset does not move")
 
     def _well(self, lag: int) -> None:
-        self.health.green("stall")
+        self.health.green(f"stall {self.topic}")
         LAG.labels(self.topic).set(lag)
 
     def _judge(self, now: float, reason: str) -> None:
         limit = self.settings.stall_limit_seconds
         still = now - self._moved
         if still <= limit:
-            self.health.green("stall")
+            self.health.green(f"stall {self.topic}")
         else:
-            self.health.red("stall", f"{reason} for {still:.0f} s")
+            self.health.red(f"stall {self.topic}", f"{reason} for {still:.0f} s")
         if still > limit * (1 + GRACE):
             self.leave(f"{reason} for {still:.0f} s")

@@ -16,7 +16,7 @@ from kafka import KafkaAdminClient
 from kafka.admin import NewTopic
 from kafka.errors import KafkaError, TopicAlreadyExistsError
 
-from schemas.document import INDEX_ALIAS, first_index
+from schemas.document import INDEX_ALIAS, STORIES_ALIAS, first_index
 from schemas.topics import TOPICS, Topic
 from services.runtime.logging import set_up_logging
 from services.runtime.settings import load_settings
@@ -77,7 +77,7 @@ def _new_topic(topic: Topic, settings: SetupSettings) -> NewTopic:
             "retention.ms": str(topic.retention_ms),
             "max.message.bytes": str(topic.max_bytes),
             "message.timestamp.type": topic.timestamp_type,
-            "cleanup.policy": "delete",
+            "cleanup.policy": "compact" if topic.compacted else "delete",
         },
     )
 
@@ -95,9 +95,17 @@ def _wait_until_known(admin: KafkaAdminClient, names: set[str], seconds: float) 
 
 
 def set_up_index(client: Elasticsearch, settings: SetupSettings) -> list[str]:
-    """Put the templates, and create the first index with its alias; one that is there takes fields that are new."""
-    alias = settings.name(INDEX_ALIAS)
-    parts = [settings.name(part) for part in ("news-settings", "news-mappings")]
+    """Put the templates, and create the first indices with their aliases; one that is there takes new fields."""
+    articles = _set_up_index(client, settings, INDEX_ALIAS, ("news-settings", "news-mappings"))
+    return articles + _set_up_index(client, settings, STORIES_ALIAS, ("news-stories",))
+
+
+def _set_up_index(
+    client: Elasticsearch, settings: SetupSettings, plain: str, templates: tuple[str, ...]
+) -> list[str]:
+    """The names of what was created. The last of the templates holds the mappings."""
+    alias = settings.name(plain)
+    parts = [settings.name(part) for part in templates]
     for part in parts:
         client.cluster.put_component_template(name=part, **_template(part.removeprefix(settings.newsflow_prefix)))
     client.indices.put_index_template(
@@ -108,7 +116,7 @@ def set_up_index(client: Elasticsearch, settings: SetupSettings) -> list[str]:
         priority=300,
     )
     if client.indices.exists_alias(name=alias):
-        _add_new_fields(client, alias)
+        _add_new_fields(client, alias, templates[-1])
         return []
     index = first_index(alias)
     try:
@@ -121,9 +129,9 @@ def set_up_index(client: Elasticsearch, settings: SetupSettings) -> list[str]:
     return [index]
 
 
-def _add_new_fields(client: Elasticsearch, alias: str) -> None:
+def _add_new_fields(client: Elasticsearch, alias: str, template: str) -> None:
     """An index made by an older version takes the fields that came since; with them it refuses no document."""
-    mappings = _template("news-mappings")["template"]["mappings"]
+    mappings = _template(template)["template"]["mappings"]
     try:
         client.indices.put_mapping(index=alias, properties=mappings["properties"])
     except BadRequestError as error:

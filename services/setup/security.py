@@ -11,7 +11,7 @@ from typing import Any
 
 from elasticsearch import AuthenticationException, Elasticsearch
 
-from schemas.document import INDEX_ALIAS
+from schemas.document import INDEX_ALIAS, STORIES_ALIAS
 from services.setup.settings import SetupSettings
 
 DEFAULT_PASSWORDS = {"ELASTIC_PASSWORD": "newsflow-elastic", "KIBANA_PASSWORD": "newsflow-kibana"}
@@ -25,10 +25,18 @@ KEY_FILE = "api_key"
 PRIVILEGES = {
     # By the names of the actions: each named privilege that writes (create, index, write) may, for the sake of
     # older versions, change the mappings too.
-    "indexer": ["indices:data/write/bulk*", "indices:data/write/index*"],
+    "indexer": [
+        "indices:data/write/bulk*",
+        "indices:data/write/index*",
+        "indices:data/read/get*",
+        "indices:data/read/mget*",
+    ],
     "search": ["read", "view_index_metadata"],
 }
-"""Whose key -> what it may do, in the indices of the articles and nowhere else."""
+"""Whose key -> what it may do, in its indices and nowhere else."""
+
+INDICES = {"indexer": (INDEX_ALIAS, STORIES_ALIAS), "search": (INDEX_ALIAS,)}
+"""Whose key -> the indices."""
 
 
 def check_passwords(settings: SetupSettings) -> None:
@@ -78,8 +86,8 @@ def _name(settings: SetupSettings, who: str) -> str:
 
 def _rights(settings: SetupSettings, who: str) -> dict[str, Any]:
     # The pattern means the alias and the indices behind it: Elasticsearch checks both.
-    indices = {"names": [f"{settings.name(INDEX_ALIAS)}*"], "privileges": PRIVILEGES[who]}
-    return {"cluster": [], "indices": [indices]}
+    names = [f"{settings.name(alias)}*" for alias in INDICES[who]]
+    return {"cluster": [], "indices": [{"names": names, "privileges": PRIVILEGES[who]}]}
 
 
 def _set_kibana_password(client: Elasticsearch, settings: SetupSettings) -> bool:

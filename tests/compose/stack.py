@@ -14,7 +14,7 @@ import requests
 
 from tests.live.harness import ROOT, Pipeline, wait_until
 
-OURS = ("setup", "setup-kibana", "seeds", "cleaner", "deduper", "tagger", "indexer")
+OURS = ("setup", "setup-kibana", "seeds", "cleaner", "deduper", "linker", "tagger", "indexer")
 ONE_SHOTS = ("setup", "setup-kibana", "seeds")
 SERVERS = ("kafka", "elasticsearch", "kibana")
 IMAGES = {"newsflow": 250_000_000, "newsflow-worker": 900_000_000}

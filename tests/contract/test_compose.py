@@ -18,6 +18,7 @@ from pydantic_settings import BaseSettings
 from services.cleaner.settings import CleanerSettings
 from services.deduper.settings import DeduperSettings
 from services.indexer.settings import IndexerSettings
+from services.linker.settings import LinkerSettings
 from services.producer.settings import ProducerSettings
 from services.runtime.elasticsearch import ElasticsearchSettings
 from services.setup.settings import SetupSettings
@@ -32,6 +33,7 @@ SETTINGS: dict[str, type[BaseSettings]] = {
     "seeds": ProducerSettings,
     "cleaner": CleanerSettings,
     "deduper": DeduperSettings,
+    "linker": LinkerSettings,
     "tagger": TaggerSettings,
     "indexer": IndexerSettings,
     "cli": ElasticsearchSettings,

@@ -13,6 +13,7 @@ from pydantic import BaseModel
 import deploy
 from schemas.article import Change, Location, Mention, Reason
 from schemas.document import INDEX_VERSION, ArticleDocument, Changes, Drops
+from schemas.story import SeenParagraph, Story
 
 FOLDER = Path(deploy.__path__[0]) / "elasticsearch"
 MAPPINGS = json.loads((FOLDER / "news-mappings.json").read_bytes())
@@ -29,6 +30,7 @@ FITTING = {
     dict: {"flattened"},
     Location: {"geo_point"},
     Mention: {NOT_INDEXED},
+    SeenParagraph: {NOT_INDEXED},
 }
 """Type in the model -> the types of Elasticsearch that hold it."""
 
@@ -38,7 +40,17 @@ BUILT_IN_ANALYZERS = {"english", "french"}
 LUCENE_TERM_BYTES = 32_766
 BYTES_OF_A_CHARACTER = 4
 
-SHORT = {"id", "language", "places.country_iso_code", "pipeline.versions", "pipeline.flags", "pipeline.quality"}
+SHORT = {
+    "id",
+    "language",
+    "places.country_iso_code",
+    "pipeline.versions",
+    "pipeline.flags",
+    "pipeline.quality",
+    "pipeline.dedup",
+    "pipeline.story_id",
+    "pipeline.duplicate_of",
+}
 """Keywords that hold only what our own services write."""
 
 
@@ -105,6 +117,12 @@ def test_an_unknown_field_is_refused_everywhere() -> None:
 def test_every_reason_of_a_drop_is_counted() -> None:
     assert set(Drops.model_fields) == {reason.value for reason in Reason}
     assert set(Changes.model_fields) == {change.value for change in Change}
+
+
+def test_every_field_of_a_story_is_mapped_and_no_other() -> None:
+    stories = json.loads((FOLDER / "news-stories.json").read_bytes())["template"]["mappings"]
+    assert stories["dynamic"] == "strict"
+    assert stories["properties"].keys() == Story.model_fields.keys()
 
 
 def test_versions_of_the_mapping_agree() -> None:

@@ -5,7 +5,17 @@ from itertools import pairwise
 
 import pytest
 
-from schemas.topics import ARTICLES_DLQ, ARTICLES_RAW, MAX_RAW_BYTES, TOPICS, Topic
+from schemas.topics import (
+    ARTICLES_CLEAN,
+    ARTICLES_DEDUPED,
+    ARTICLES_DLQ,
+    ARTICLES_RAW,
+    ARTICLES_STORIES,
+    ARTICLES_TAGGED,
+    MAX_RAW_BYTES,
+    TOPICS,
+    Topic,
+)
 
 ENVELOPE_BYTES = 64 * 1024
 """Room that a record needs beside its value: the key, the headers and what Kafka puts around them."""
@@ -20,8 +30,8 @@ def test_topic_name_has_no_dot_or_underscore(topic: Topic) -> None:
 @pytest.mark.parametrize("topic", TOPICS, ids=lambda topic: topic.name)
 def test_topic_says_who_writes_and_who_reads_it(topic: Topic) -> None:
     assert topic.producers
-    # People read the dead letter queue.
-    assert topic.consumers or topic is ARTICLES_DLQ
+    # People read the dead letter queue; whoever needs a compacted topic reads all of it, without a group.
+    assert topic.consumers or topic is ARTICLES_DLQ or topic.compacted
     assert topic.summary.endswith(".")
 
 
@@ -30,9 +40,14 @@ def test_topics_have_names_of_their_own() -> None:
 
 
 def test_each_stage_writes_to_the_topic_behind_the_one_it_reads() -> None:
-    way = [topic for topic in TOPICS if topic is not ARTICLES_DLQ]
+    way = [ARTICLES_RAW, ARTICLES_CLEAN, ARTICLES_DEDUPED, ARTICLES_TAGGED]
     for before, after in pairwise(way):
-        assert before.consumers == after.producers
+        assert set(after.producers) <= set(before.consumers)
+
+
+def test_both_records_of_an_article_are_in_the_same_partition() -> None:
+    assert ARTICLES_STORIES.partitions == ARTICLES_TAGGED.partitions
+    assert ARTICLES_STORIES.consumers == ARTICLES_TAGGED.consumers
 
 
 def test_whoever_reads_a_topic_can_write_dead_letters() -> None:

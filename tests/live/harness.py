@@ -29,7 +29,7 @@ from services.setup.settings import SetupSettings
 
 ROOT = Path(__file__).parents[2]
 
-SERVICES = ("cleaner", "deduper", "tagger", "indexer")
+SERVICES = ("cleaner", "deduper", "linker", "tagger", "indexer")
 
 VOLATILE = ("event", "revision")
 """Fields of a document that depend on when it came in."""
@@ -157,9 +157,7 @@ class Pipeline:
         keys: Sequence[bytes] | None = None,
     ) -> list[str]:
         """Write to a topic as any producer would, each confirmed; returns `topic/partition/offset` for each."""
-        producer = KafkaProducer(
-            bootstrap_servers=self.kafka, compression_type=codec, max_request_size=8_000_000, linger_ms=5
-        )
+        producer = self.producer(codec)
         futures = []
         for index, value in enumerate(values):
             key = keys[index] if keys else str(index).encode()
@@ -168,6 +166,11 @@ class Pipeline:
         places = [future.get(timeout=60) for future in futures]
         producer.close()
         return [f"{place.topic}/{place.partition}/{place.offset}" for place in places]
+
+    def producer(self, codec: str | None = None) -> KafkaProducer:
+        return KafkaProducer(
+            bootstrap_servers=self.kafka, compression_type=codec, max_request_size=8_000_000, linger_ms=5
+        )
 
     def wait_idle(self, seconds: float = 90, groups: Sequence[str] = SERVICES) -> None:
         """Until the committed offset is the end offset on every partition that `groups` read."""
@@ -183,7 +186,10 @@ class Pipeline:
                 if each.lag and each.group[len(self.prefix) :] in groups
             ]
 
-        wait_until(lambda: not waiting(), seconds, lambda: f"not idle: {waiting()}\n{self.tails()}")
+        # Twice: a record may have been between two topics.
+        wait_until(
+            lambda: not waiting() and not waiting(), seconds, lambda: f"not idle: {waiting()}\n{self.tails()}"
+        )
 
     def tails(self) -> str:
         logs = sorted(self.folder.glob("*.log"))

@@ -231,7 +231,7 @@ def test_the_command_brings_up_services_that_come_back(new_stack: NewStack) -> N
     assert servers["services"] == []
     run = json.loads(newsflow(stack.folder, "up", "--json"))
     assert (run["kafka"], run["elasticsearch"]) == (servers["kafka"], servers["elasticsearch"])
-    assert [service["name"] for service in run["services"]] == ["cleaner", "deduper", "tagger", "indexer"]
+    assert [service["name"] for service in run["services"]] == ["cleaner", "deduper", "linker", "tagger", "indexer"]
     assert json.loads(newsflow(stack.folder, "up", "--json")) == run
 
     cleaner = stack.process("services.cleaner", children=False)

@@ -18,7 +18,8 @@ from elasticsearch import Elasticsearch
 from schemas.article import Paragraph, TaggedArticle
 from schemas.document import INDEX_ALIAS
 from schemas.reading import write_record
-from schemas.topics import ARTICLES_TAGGED
+from schemas.story import Story
+from schemas.topics import ARTICLES_STORIES, ARTICLES_TAGGED
 from services.cli.kafka_admin import lags
 from tests.live.conftest import Servers
 from tests.live.fault_proxy import NO_ANSWER, FaultProxy, Reply, Request, error
@@ -50,7 +51,7 @@ def ids(count: int) -> list[str]:
 
 
 def lag(pipeline: Pipeline) -> int:
-    return next(each.lag for each in lags(pipeline.settings) if each.group.endswith("indexer"))
+    return next(each.lag for each in lags(pipeline.settings) if each.topic.endswith(ARTICLES_TAGGED.name))
 
 
 @pytest.fixture
@@ -304,4 +305,110 @@ def test_a_rebalance_while_elasticsearch_is_away(pipeline: Pipeline, proxy: Faul
     away.set()
     pipeline.wait_idle(60, groups=["indexer"])
     assert pipeline.documents().keys() == set(ids(100))
+    assert pipeline.dead() == []
+
+
+# ---------------------------------------------------------------- the story of an article
+
+COPY, ORIGINAL = "c" * 32, "0" * 32
+
+
+def story(name: str = COPY, story_id: str = ORIGINAL, originality: float = 0.25) -> Story:
+    first = None if name == story_id else ORIGINAL
+    return Story(id=name, story_id=story_id, duplicate_of=first, originality=originality)
+
+
+def tell(pipeline: Pipeline, *stories: Story) -> None:
+    pipeline.send(
+        [each.model_dump_json().encode() for each in stories],
+        topic=ARTICLES_STORIES.name,
+        keys=[each.id.encode() for each in stories],
+    )
+
+
+def told(pipeline: Pipeline, name: str = COPY) -> tuple[str, str, float | None, str]:
+    document = pipeline.documents()[name]
+    found = document["pipeline"]
+    return found["dedup"], found["story_id"], found.get("originality"), document["body"]
+
+
+def test_an_article_has_its_story_whichever_comes_first(pipeline: Pipeline) -> None:
+    """Break: write articles without the story that is kept (`stories.get(each.content.id)` -> `None`), or leave out
+    the documents that are there (`self._retold(kept)` -> `[]`)."""
+    other = "d" * 32
+    pipeline.start("indexer")
+    tell(pipeline, story())
+    send(pipeline, [tagged(other)])
+    pipeline.wait_idle(groups=["indexer"])
+    assert told(pipeline, other) == ("partial", other, None, "A text.")
+    send(pipeline, [tagged(COPY)])
+    tell(pipeline, story(other, originality=0.5))
+    pipeline.wait_idle(groups=["indexer"])
+    assert told(pipeline) == ("linked", ORIGINAL, 0.25, "A text.")
+    assert told(pipeline, other) == ("linked", ORIGINAL, 0.5, "A text.")
+    tell(pipeline, story(story_id=COPY, originality=1.0))
+    pipeline.wait_idle(groups=["indexer"])
+    assert told(pipeline) == ("linked", COPY, 1.0, "A text.")
+    assert "duplicate_of" not in pipeline.documents()[COPY]["pipeline"]
+    assert pipeline.dead() == []
+
+
+def test_a_correction_keeps_its_story_and_a_late_revision_loses(pipeline: Pipeline) -> None:
+    """Break: write a document that is told its story under a newer version (`document.revision` -> `+ 1`)."""
+    pipeline.start("indexer")
+    send(pipeline, [tagged(COPY, "first", 5)])
+    pipeline.wait_idle(groups=["indexer"])
+    tell(pipeline, story())
+    pipeline.wait_idle(groups=["indexer"])
+    assert told(pipeline) == ("linked", ORIGINAL, 0.25, "first")
+    send(pipeline, [tagged(COPY, "older", 4), tagged(COPY, "first again", 5)])
+    pipeline.wait_idle(groups=["indexer"])
+    assert told(pipeline) == ("linked", ORIGINAL, 0.25, "first again")
+    send(pipeline, [tagged(COPY, "corrected", 6)])
+    pipeline.wait_idle(groups=["indexer"])
+    assert told(pipeline) == ("linked", ORIGINAL, 0.25, "corrected")
+
+
+def test_the_story_survives_a_kill_between_its_two_writes(pipeline: Pipeline, proxy: FaultProxy) -> None:
+    """Break: commit story records before the documents are written (`enable_auto_commit=True`)."""
+    pipeline.start("indexer")
+    send(pipeline, [tagged(COPY)])
+    pipeline.wait_idle(groups=["indexer"])
+    bulks = len(proxy.bulks)
+
+    def kill_before_the_document(request: Request) -> Reply | None:
+        if request.is_bulk and len(proxy.bulks) > bulks + 1 and "indexer" in pipeline.running:
+            pipeline.kill("indexer")
+            return NO_ANSWER
+        return None
+
+    proxy.fault = kill_before_the_document
+    tell(pipeline, story())
+    wait_until(lambda: "indexer" not in pipeline.running, 60, pipeline.tails)
+    assert told(pipeline)[0] == "partial"
+    proxy.fault = lambda _: None
+    pipeline.start("indexer")
+    pipeline.wait_idle(groups=["indexer"])
+    assert told(pipeline) == ("linked", ORIGINAL, 0.25, "A text.")
+
+
+def test_stories_that_cannot_be_read_are_waited_for(pipeline: Pipeline, proxy: FaultProxy) -> None:
+    """Break: in `ElasticsearchIndex.read` take an error for nothing found: the article loses its story."""
+    pipeline.start("indexer")
+    tell(pipeline, story())
+    pipeline.wait_idle(groups=["indexer"])
+    refused = 0
+
+    def busy(request: Request) -> Reply | None:
+        nonlocal refused
+        if "_mget" not in request.path or refused >= 3:
+            return None
+        refused += 1
+        return error(503, "unavailable_shards_exception")
+
+    proxy.fault = busy
+    send(pipeline, [tagged(COPY)])
+    pipeline.wait_idle(groups=["indexer"])
+    assert refused == 3
+    assert told(pipeline) == ("linked", ORIGINAL, 0.25, "A text.")
     assert pipeline.dead() == []

@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -30,8 +31,16 @@ BROKEN: list[bytes | None] = [
 
 
 def articles(count: int) -> list[RawArticle]:
+    """Each published at a time of its own: which of two copies is the first does not hang on when they came in."""
+    start = datetime(2026, 3, 1, tzinfo=UTC)
     return [
-        RawArticle(publisher=f"p{number % 7}.example", id=str(number), body=text, headline=f"Article {number}")
+        RawArticle(
+            publisher=f"p{number % 7}.example",
+            id=str(number),
+            body=text,
+            headline=f"Article {number}",
+            published=start + timedelta(minutes=number),
+        )
         for number, text in enumerate(texts(count))
     ]
 
@@ -135,7 +144,7 @@ def test_t12_poison_is_a_dead_letter_and_can_be_replayed(pipeline: Pipeline) -> 
     assert len(again) == len(lines)
     status = json.loads(newsflow(pipeline, "status", "--json").stdout)
     assert (status["indexed"], status["dead_letters"]) == (len(good), len(BROKEN))
-    assert [topic["lag"] for topic in status["topics"]] == [0, 0, 0, 0]
+    assert {topic["lag"] for topic in status["topics"]} == {0}
 
 
 @pytest.mark.parametrize("codec", ["gzip", "snappy", "lz4", "zstd"])
@@ -181,7 +190,7 @@ def test_the_producer_fails_when_no_broker_answers(pipeline: Pipeline) -> None:
 
 def test_two_processes_of_a_stage_share_the_work(pipeline: Pipeline) -> None:
     good = articles(60)
-    pipeline.start("cleaner#1", "deduper", "tagger", "indexer#1")
+    pipeline.start("cleaner#1", "deduper", "linker", "tagger", "indexer#1")
     # The second ones as a person starts them.
     pipeline.start("cleaner#2", module="services.cli worker cleaner")
     pipeline.start("indexer#2", module="services.cli indexer")

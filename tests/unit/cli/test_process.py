@@ -85,7 +85,8 @@ def test_an_article_goes_the_whole_way(newsflow: Newsflow, tmp_path: Path) -> No
     (line,) = lines(newsflow("process", file, "--publisher", "harbour-post.example", "--json"))
     raw = RawArticle(publisher="harbour-post.example", id="ferry.txt", body=TEXT)
     assert (line["id"], line["publisher"], line["language"]) == (article_id(raw), "harbour-post.example", "en")
-    assert line["error"] is line["story_id"] is line["duplicate_of"] is line["originality"] is None
+    assert line["error"] is line["duplicate_of"] is None
+    assert (line["story_id"], line["originality"]) == (line["id"], 1.0)
     what = [(each["index"], each["kept"], each["reason"], each["repeats"]) for each in line["paragraphs"]]
     assert what == [
         (0, True, None, None),

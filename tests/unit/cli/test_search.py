@@ -132,7 +132,7 @@ def test_the_shape_that_scripts_rely_on(newsflow: Newsflow, client: Client) -> N
                 "organisations": ["Harbour Board"],
                 "places": ["Porto"],
                 "highlights": ["The <em>ferry</em> sails again", "one <em>ferry</em>", "two"],
-                "story_id": None,
+                "story_id": "0" * 32,
             },
             {
                 "id": "1" * 32,
@@ -146,7 +146,7 @@ def test_the_shape_that_scripts_rely_on(newsflow: Newsflow, client: Client) -> N
                 "organisations": [],
                 "places": [],
                 "highlights": [],
-                "story_id": None,
+                "story_id": "1" * 32,
             },
         ],
     }

@@ -21,7 +21,7 @@ from schemas.dead_letter import read_dead_letter
 from schemas.reading import write_record
 from services.indexer import app
 from services.indexer.app import EXIT_FORBIDDEN, EXIT_UNDELIVERABLE, Indexer, Pending
-from services.indexer.index import Forbidden, Outcome, TooLarge, Unavailable, Verdict, Write
+from services.indexer.index import Forbidden, Outcome, Stored, TooLarge, Unavailable, Verdict, Write
 from services.indexer.settings import IndexerSettings
 from services.runtime import confirmed
 from services.runtime.watchdog import Watchdog
@@ -70,8 +70,11 @@ class Consumer:
         self.closed: bool | None = None
 
     def subscribe(self, topics: list[str], listener: Any) -> None:
-        assert topics == [TOPIC]
+        assert topics == [TOPIC, "night-articles-stories"]
         self.listener = listener
+
+    def partitions_for_topic(self, topic: str) -> set[int]:
+        return {0, 1}
 
     def assignment(self) -> set[TopicPartition]:
         return set(self.places)
@@ -138,6 +141,9 @@ class MemoryIndex:
         told = self.fault(names)
         return [told.get(document.id) or self._take(document) for document in documents]
 
+    def read(self, ids: Sequence[str]) -> dict[str, Stored]:
+        return {name: Stored(*self.documents[name]) for name in ids if name in self.documents}
+
     def _take(self, document: Write) -> Outcome:
         if document.id in self.documents and self.documents[document.id][0] > document.revision:
             return Outcome(Verdict.SUPERSEDED)
@@ -149,7 +155,7 @@ class Scene:
     """An indexer and what it stands between."""
 
     def __init__(self, **settings: Any) -> None:
-        self.consumer, self.queue, self.index = Consumer(), Queue(), MemoryIndex()
+        self.consumer, self.queue, self.index, self.stories = Consumer(), Queue(), MemoryIndex(), MemoryIndex()
         self.settings = IndexerSettings(
             kafka_bootstrap_servers="127.0.0.1:1",
             elasticsearch_url="http://127.0.0.1:1",
@@ -160,7 +166,7 @@ class Scene:
         )
 
     def start(self) -> None:
-        self.indexer = Indexer(self.settings, self.index)
+        self.indexer = Indexer(self.settings, self.index, self.stories)
         self.indexer.health.green("start")
         self.indexer.partitions.on_partitions_assigned(self.consumer.places)
 
@@ -324,7 +330,7 @@ def test_requests_keep_the_order_and_the_bound(sizes: list[int]) -> None:
     indexer.settings = IndexerSettings(
         kafka_bootstrap_servers="127.0.0.1:1", elasticsearch_url="http://127.0.0.1:1", bulk_bytes=2_048
     )
-    pending = [Pending(None, Write(str(number), 1, b"x" * size)) for number, size in enumerate(sizes)]
+    pending = [Pending(None, tagged("a"), Write(str(number), 1, b"x" * size)) for number, size in enumerate(sizes)]
     requests = list(indexer._requests(pending))
     assert [item for request in requests for item in request] == pending
     totals = [sum(len(item.write.source) for item in request) for request in requests]
@@ -512,7 +518,8 @@ def test_waiting_for_the_index_is_no_stall(scene: Scene, monkeypatch: pytest.Mon
         nonlocal done
         done += 1
 
-    monkeypatch.setattr(scene.indexer.watchdog, "record_done", record_done)
+    for watchdog in scene.indexer.watchdogs:
+        monkeypatch.setattr(watchdog, "record_done", record_done)
     scene.indexer._wait(0.005)
     assert done > 0
 
@@ -564,7 +571,7 @@ def test_it_works_until_told_to_stop(make: Make, monkeypatch: pytest.MonkeyPatch
     assert scene.consumer.commits == [{0: 4, 1: 9}]
     assert scene.consumer.listener is scene.indexer.partitions
     assert scene.consumer.closed is True, "without a commit of what was only polled"
-    assert len(started) == 1
+    assert len(started) == 2, "one for each topic"
     assert scene.indexer.health.reason is None
 
 

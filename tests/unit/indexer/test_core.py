@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from datetime import UTC, datetime, timedelta, timezone
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -23,7 +24,8 @@ from schemas.article import (
     TaggedArticle,
 )
 from schemas.document import Changes, Drops
-from services.indexer.core import to_document
+from schemas.story import SeenParagraph, Story
+from services.indexer.core import to_document, with_story
 from tests.unit.indexer.articles import tagged
 
 RECEIVED = datetime(2026, 2, 1, 8, tzinfo=UTC)
@@ -128,6 +130,11 @@ def test_every_field_has_its_place() -> None:
                     "sign_off": 0,
                 },
             },
+            "dedup": "partial",
+            "story_id": "0" * 32,
+            "duplicate_of": None,
+            "originality": None,
+            "seen_first": [],
         },
     }
 
@@ -227,3 +234,31 @@ def test_odd_spaces_are_plain_in_the_index_so_that_words_are_found_and_offsets_h
     body = to_document(article, NOW).body
     assert body == "C’est sûr ! 10 000 € en jeu."
     assert len(body) == len(article.body)
+
+
+STORY = Story(
+    id="0" * 32,
+    story_id="1" * 32,
+    duplicate_of="1" * 32,
+    originality=0.25,
+    paragraphs=(SeenParagraph(index=1, id="1" * 32, share=1.0),),
+)
+
+
+def test_a_document_has_its_story() -> None:
+    pipeline = to_document(FULL, NOW, STORY).pipeline
+    assert (pipeline.dedup, pipeline.story_id, pipeline.duplicate_of) == ("linked", "1" * 32, "1" * 32)
+    assert (pipeline.originality, pipeline.seen_first) == (0.25, STORY.paragraphs)
+
+
+def test_a_stored_document_takes_its_story_and_nothing_else_changes() -> None:
+    def stored(story: Story | None) -> dict[str, Any]:
+        document: dict[str, Any] = json.loads(
+            to_document(FULL, NOW, story).model_dump_json(by_alias=True, exclude_none=True)
+        )
+        return document
+
+    assert with_story(stored(None), STORY) == stored(STORY)
+    assert with_story(stored(STORY), STORY) is None
+    alone = Story(id="0" * 32, story_id="0" * 32)
+    assert with_story(stored(STORY), alone) == stored(alone), "what it no longer has is gone"

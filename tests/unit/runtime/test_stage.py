@@ -35,7 +35,7 @@ from services.runtime.stage import (
     Step,
     Task,
     Verdict,
-    _headers,
+    _record,
     _result,
     _run_chunk,
 )
@@ -275,9 +275,9 @@ def test_a_result_above_the_limit_is_a_failure_and_at_the_limit_none(monkeypatch
     article = clean(Received(raw("A text."), datetime.now(UTC)))
     size = len(write_record(article))
     monkeypatch.setattr(stage_module, "MAX_INNER_BYTES", size)
-    assert isinstance(_result(article), Result)
+    assert isinstance(_result(STAGE, article), Result)
     monkeypatch.setattr(stage_module, "MAX_INNER_BYTES", size - 1)
-    verdict = _result(article)
+    verdict = _result(STAGE, article)
     assert isinstance(verdict, Failure)
     assert verdict.reason == "result_too_large"
     assert str(size) in verdict.error
@@ -328,7 +328,10 @@ def test_every_mixture_keeps_its_order(kinds: list[str]) -> None:
 def test_the_headers_of_a_record_are_kept_in_every_form(
     headers: Iterable[Any] | None, expected: list[tuple[str, bytes]]
 ) -> None:
-    assert _headers(SimpleNamespace(headers=headers)) == expected
+    message = SimpleNamespace(
+        topic="articles-raw", partition=0, offset=0, key=b"", value=b"", timestamp=SECONDS, headers=headers
+    )
+    assert _record(message).headers == expected
 
 
 def test_a_worker_leaves_nothing_in_its_working_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

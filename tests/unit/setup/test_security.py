@@ -26,7 +26,15 @@ ELASTIC, KIBANA = "password-of-elastic", "password-of-kibana"
 INDEXER_RIGHTS = {
     "cluster": [],
     "indices": [
-        {"names": ["news-articles*"], "privileges": ["indices:data/write/bulk*", "indices:data/write/index*"]}
+        {
+            "names": ["news-articles*", "news-stories*"],
+            "privileges": [
+                "indices:data/write/bulk*",
+                "indices:data/write/index*",
+                "indices:data/read/get*",
+                "indices:data/read/mget*",
+            ],
+        }
     ],
 }
 SEARCH_RIGHTS = {
@@ -189,7 +197,7 @@ def test_names_carry_the_prefix(server: Server, tmp_path: Path) -> None:
     assert server.roles.keys() == {"night-newsflow_indexer", "night-newsflow_search"}
     assert {key["name"] for key in server.keys.values()} == server.roles.keys()
     names = [role["indices"][0]["names"] for role in server.roles.values()]
-    assert names == [["night-news-articles*"]] * 2
+    assert names == [["night-news-articles*", "night-news-stories*"], ["night-news-articles*"]]
 
 
 def test_what_is_not_asked_for_stays(server: Server) -> None:

@@ -1,0 +1,1 @@
+"""The linker: syndicated copies, found across the stream and linked."""

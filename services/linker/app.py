@@ -1,0 +1,387 @@
+"""The linker: articles-deduped to articles-stories. A plain consumer of three topics, each by its partitions.
+
+articles-deduped: an article's fingerprints are spread over the partitions of articles-fingerprints.
+articles-fingerprints: the memory of the partition finds what the article shares with others there.
+articles-overlaps: the memory of the article's own partition sums up, and writes its story when that changes.
+
+A record is done when all that follows from it is confirmed by Kafka and its memory is saved; then it is committed.
+A memory that is behind (another process had the partition, or the folder is gone) reads again the records that it
+missed, without sending again what followed from them.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import time
+from collections.abc import Iterable, Sequence
+from functools import partial
+from typing import Any, NoReturn
+
+import kafka.codec
+import structlog
+import tenacity
+from kafka import ConsumerRebalanceListener, KafkaConsumer, TopicPartition
+from kafka.errors import CommitFailedError, KafkaError
+from kafka.structs import OffsetAndMetadata
+from prometheus_client import Counter
+from pydantic import BaseModel
+
+from schemas.dead_letter import dead_letter_headers, dead_letter_id
+from schemas.reading import Refused, read_record, write_record
+from schemas.story import Follow, Leads, Overlap
+from schemas.topics import (
+    ARTICLES_DEDUPED,
+    ARTICLES_DLQ,
+    ARTICLES_FINGERPRINTS,
+    ARTICLES_OVERLAPS,
+    ARTICLES_STORIES,
+    MAX_INNER_BYTES,
+    Topic,
+)
+from services.linker.core import Shard, Stories, home_of, spread
+from services.linker.settings import LinkerSettings
+from services.runtime.codecs import check_codecs
+from services.runtime.confirmed import confirming_producer
+from services.runtime.health import Health, serve_health
+from services.runtime.logging import set_up_logging
+from services.runtime.metrics import DEAD_LETTERS, RECORDS
+from services.runtime.partition_store import PartitionStore, StateFolder
+from services.runtime.remembering import DAY_SECONDS, RECOVERED
+from services.runtime.settings import load_settings
+from services.runtime.watchdog import Watchdog
+
+log = structlog.get_logger(__name__)
+
+STAGE = "linker"
+
+EXIT_UNDELIVERABLE = 70
+"""Exit status when Kafka takes neither a result nor a dead letter (EX_SOFTWARE of sysexits.h)."""
+
+STORIES = Counter("newsflow_stories_written", "Stories of articles, new and changed")
+
+SOURCES = (ARTICLES_DEDUPED, ARTICLES_FINGERPRINTS, ARTICLES_OVERLAPS)
+
+Out = tuple[Topic, int | None, BaseModel]
+"""What is to be sent: topic, partition where not the key picks it, and what is in the record or a part of it."""
+
+RECORD_BYTES = 500_000
+"""Of a record that is made of parts, about; a topic takes 900,000."""
+
+
+class Partitions(ConsumerRebalanceListener):  # type: ignore[misc]  # the client has no types
+    """Which partitions are new, since the last look, and which are gone."""
+
+    def __init__(self) -> None:
+        self.assigned: set[TopicPartition] = set()
+        self.new: set[TopicPartition] = set()
+        self.gone: set[TopicPartition] = set()
+
+    def on_partitions_revoked(self, revoked: Iterable[TopicPartition]) -> None:
+        """Their records in hand come again to whoever gets them."""
+        self.gone |= set(revoked)
+        self.assigned -= set(revoked)
+
+    def on_partitions_assigned(self, assigned: Iterable[TopicPartition]) -> None:
+        """Their memories may be behind."""
+        self.new |= set(assigned)
+        self.assigned |= set(assigned)
+
+
+class Linker:
+    """One linker process."""
+
+    def __init__(self, settings: LinkerSettings) -> None:
+        self.settings = settings
+        self.health = Health(STAGE)
+        self.stopping = False
+        self.topics = {settings.name(topic.name): topic for topic in SOURCES}
+        self.partitions = Partitions()
+        self.folder = StateFolder.take(settings.state_folder, STAGE, settings.state_cache_mb)
+        self.stores: dict[TopicPartition, PartitionStore] = {}
+        self.memories: dict[TopicPartition, Shard | Stories] = {}
+        self.sent_up_to: dict[TopicPartition, int] = {}
+        """What followed from earlier records was sent by whoever committed them."""
+        self.consumer = KafkaConsumer(
+            bootstrap_servers=settings.servers,
+            group_id=settings.name(STAGE),
+            enable_auto_commit=False,
+            auto_offset_reset="earliest",
+            max_poll_records=settings.batch_records,
+            max_partition_fetch_bytes=MAX_INNER_BYTES + 65_536,
+            session_timeout_ms=int(settings.session_timeout_seconds * 1000),
+            heartbeat_interval_ms=int(settings.session_timeout_seconds * 250),
+            # The client's default grows to 30 s: on a broker that is back it would sit still that long.
+            reconnect_backoff_max_ms=1_000,
+            # A topic that the client did not know when it joined is given to nobody until it looks again.
+            metadata_max_age_ms=10_000,
+        )
+        self.producer = confirming_producer(settings, MAX_INNER_BYTES, compression_type="lz4", linger_ms=5)
+        self.watchdogs = [
+            Watchdog(
+                self.health,
+                settings,
+                settings.name(STAGE),
+                name,
+                partial(self._assigned, name),
+                self.leave,
+            )
+            for name in self.topics
+        ]
+
+    def _assigned(self, topic: str) -> set[int]:
+        return {each.partition for each in self.partitions.assigned if each.topic == topic}
+
+    def run(self) -> None:
+        """Work until told to stop. What is in hand then is finished and committed, or left for the next start."""
+        for topic in self.topics:
+            self.consumer.partitions_for_topic(topic)  # asks for it where it is not known yet
+        self.consumer.subscribe(list(self.topics), listener=self.partitions)
+        for watchdog in self.watchdogs:
+            watchdog.start()
+        self.health.green("start")
+        while not self.stopping:
+            self.partitions.gone.clear()
+            polled = self._poll()
+            if self.partitions.new:
+                # What was polled is read again, from where each memory is.
+                try:
+                    self._take_over()
+                except KafkaError as error:
+                    log.warning("Kafka does not say where to begin", error=f"{type(error).__name__}: {error}")
+            elif polled:
+                self._settle(polled)
+        self.consumer.close(autocommit=False)
+        self.producer.close()
+        for store in self.stores.values():
+            store.close()
+
+    def _poll(self) -> dict[TopicPartition, list[Any]]:
+        try:
+            polled: dict[TopicPartition, list[Any]] = self.consumer.poll(timeout_ms=500)
+        except KafkaError as error:
+            # What never passes, such as a missing right, turns the watchdog red and ends the process in time.
+            log.warning("nothing could be fetched", error=f"{type(error).__name__}: {error}")
+            time.sleep(0.5)
+            return {}
+        return polled
+
+    def _take_over(self) -> None:
+        """Open the memories of the new partitions, and go back to the first record that each has missed."""
+        for place in sorted(self.partitions.new):
+            committed = self.consumer.committed(place) or 0
+            start = self.consumer.beginning_offsets([place])[place]
+            end = self.consumer.end_offsets([place])[place]
+            position = max(committed, start)
+            if self.topics[place.topic] is not ARTICLES_DEDUPED:
+                position = max(min(self._open(place, end).position, max(committed, start)), start)
+                if position < committed:
+                    log.info(
+                        "memory is behind: reading again",
+                        topic=place.topic,
+                        partition=place.partition,
+                        records=committed - position,
+                    )
+            self.sent_up_to[place] = committed
+            self.consumer.seek(place, position)
+        self.partitions.new.clear()
+
+    def _open(self, place: TopicPartition, end: int) -> PartitionStore:
+        if place not in self.stores:
+            seconds = int(self.settings.window.total_seconds()) + DAY_SECONDS
+            store = self.stores[place] = self.folder.open(place.topic, place.partition, seconds)
+            self.memories[place] = (
+                Shard(place.partition, store, self.settings.window, self.settings.most_owners)
+                if self.topics[place.topic] is ARTICLES_FINGERPRINTS
+                else Stories(
+                    store, ARTICLES_FINGERPRINTS.partitions, self.settings.threshold, self.settings.min_shared
+                )
+            )
+        store = self.stores[place]
+        if store.position > end:
+            log.warning("the topic was made anew: its memory starts empty", topic=place.topic)
+            store.clear()
+        return store
+
+    def _settle(self, polled: dict[TopicPartition, list[Any]]) -> None:
+        """Send all that follows from the records, save the memories, then commit."""
+        out: list[Out] = []
+        again = 0
+        for place, records in polled.items():
+            for record in records:
+                follows = self._take(place, record)
+                if record.offset < self.sent_up_to[place]:
+                    again += 1
+                else:
+                    out += follows
+        self._send(out)
+        for place, records in polled.items():
+            if place in self.stores:
+                self.stores[place].save(records[-1].offset + 1)
+        RECORDS.labels(STAGE).inc(sum(map(len, polled.values())) - again)
+        RECOVERED.labels(STAGE).inc(again)
+        STORIES.inc(sum(topic is ARTICLES_STORIES for topic, _, _ in out))
+        self._commit(polled)
+        if again:
+            for watchdog in self.watchdogs:
+                watchdog.goes_on()
+
+    def _take(self, place: TopicPartition, record: Any) -> list[Out]:
+        """What follows from a record; a dead letter where it cannot be read."""
+        topic = self.topics[place.topic]
+        try:
+            read = read_record(topic, record.value)
+            if topic is ARTICLES_DEDUPED:
+                parts = spread(read, record.offset, ARTICLES_FINGERPRINTS.partitions)
+                return [(ARTICLES_FINGERPRINTS, number, part) for number, part in parts.items()]
+            memory = self.memories[place]
+            out: list[Out] = []
+            for part in read.root:
+                if isinstance(memory, Shard):
+                    out += [_to_home(each) for each in memory.take(part)]
+                else:
+                    others, stories = memory.take(part)
+                    out += [_to_home(each) for each in others]
+                    out += [(ARTICLES_STORIES, None, story) for story in stories]
+            return out
+        except Refused as refused:
+            self._dead_letter(record, refused.reason, refused.error)
+        except Exception as error:  # noqa: BLE001 - whatever one record holds, its neighbours go on
+            self._dead_letter(record, "failed", f"{type(error).__name__}: {error}")
+        return []
+
+    def _send(self, out: Sequence[Out]) -> None:
+        """Returns when the broker has all of it; what it did not take is sent again until the limit."""
+        left = [(self.settings.name(name), number, key, value) for name, number, key, value in _records(out)]
+        retry = tenacity.Retrying(
+            retry=tenacity.retry_if_result(bool),
+            wait=tenacity.wait_exponential_jitter(multiplier=0.1, max=5),
+            stop=tenacity.stop_after_delay(self.settings.deliver_limit_seconds),
+            before_sleep=lambda _: self.health.red("deliver", "Kafka does not take records"),
+        )
+
+        def attempt() -> bool:
+            nonlocal left
+            left = self._send_once(left)
+            return bool(left)
+
+        try:
+            retry(attempt)
+        except tenacity.RetryError:
+            self.leave(f"Kafka did not take {len(left)} records in time")
+        self.health.green("deliver")
+
+    def _send_once(self, records: Sequence[tuple[str, int | None, bytes | None, bytes]]) -> list[Any]:
+        futures = []
+        failed = []
+        for record in records:
+            topic, number, key, value = record
+            try:
+                futures.append((record, self.producer.send(topic, key=key, value=value, partition=number)))
+            except KafkaError as error:
+                log.warning("not sent", error=f"{type(error).__name__}: {error}")
+                failed.append(record)
+        for record, future in futures:
+            try:
+                future.get(timeout=self.settings.producer_timeout_seconds)
+            except KafkaError as error:
+                log.warning("not confirmed", error=f"{type(error).__name__}: {error}")
+                failed.append(record)
+        return failed
+
+    def _commit(self, polled: dict[TopicPartition, list[Any]]) -> None:
+        ends = {
+            place: OffsetAndMetadata(records[-1].offset + 1, "", -1)
+            for place, records in polled.items()
+            if place not in self.partitions.gone and records[-1].offset >= self.sent_up_to[place]
+        }
+        try:
+            if ends:
+                self.consumer.commit(ends)
+        except CommitFailedError:
+            log.warning("the group was rebalanced before the commit; these records come again")
+        except KafkaError as error:
+            # They come again after a restart; else the next commit covers them.
+            log.warning("not committed", error=f"{type(error).__name__}: {error}")
+
+    def _dead_letter(self, record: Any, reason: str, error: str) -> None:
+        """Returns when the broker has the dead letter; leaves when it does not take it in time."""
+        headers = dead_letter_headers(
+            topic=record.topic,
+            partition=record.partition,
+            offset=record.offset,
+            stage=STAGE,
+            reason=reason,
+            error=error,
+            headers=[(name, value or b"") for name, value in record.headers],
+            null=record.value is None,
+        )
+        place = dead_letter_id(record.topic, record.partition, record.offset)
+        retry = tenacity.Retrying(
+            wait=tenacity.wait_exponential_jitter(multiplier=0.1, max=5),
+            stop=tenacity.stop_after_delay(self.settings.deliver_limit_seconds),
+            reraise=True,
+        )
+        try:
+            for attempt in retry:
+                with attempt:
+                    self.producer.send(
+                        self.settings.name(ARTICLES_DLQ.name),
+                        key=record.key or place.encode(),
+                        value=record.value or b"",
+                        headers=headers,
+                    ).get(timeout=self.settings.producer_timeout_seconds)
+        except Exception as failure:  # noqa: BLE001 - whatever it is, time is up
+            self.leave(f"no dead letter could be written: {type(failure).__name__}: {failure}")
+        DEAD_LETTERS.labels(STAGE, reason).inc()
+        log.warning("dead letter", id=place, reason=reason, error=error[:200])
+
+    def leave(self, why: str) -> NoReturn:
+        """Stop at once; nothing in hand is committed."""
+        log.critical("leaving, nothing in hand is committed", reason=why)
+        logging.shutdown()
+        os._exit(EXIT_UNDELIVERABLE)
+
+
+def _to_home(each: Overlap | Follow | Leads) -> Out:
+    return (ARTICLES_OVERLAPS, home_of(each.id, ARTICLES_OVERLAPS.partitions), each)
+
+
+def _records(out: Sequence[Out]) -> list[tuple[str, int | None, bytes | None, bytes]]:
+    """Topic, partition, key and value of each record: the parts for one partition share a few."""
+    records: list[tuple[str, int | None, bytes | None, bytes]] = []
+    parts: dict[tuple[str, int], list[bytes]] = {}
+    for topic, number, each in out:
+        value = write_record(each)
+        if number is None:
+            records.append((topic.name, None, each.id.encode(), value))  # type: ignore[attr-defined]
+        else:
+            parts.setdefault((topic.name, number), []).append(value)
+    for (name, number), values in parts.items():
+        share: list[bytes] = []
+        size = 0
+        for value in values:
+            if share and size + len(value) > RECORD_BYTES:
+                records.append((name, number, None, b"[" + b",".join(share) + b"]"))
+                share, size = [], 0
+            share.append(value)
+            size += len(value) + 1
+        records.append((name, number, None, b"[" + b",".join(share) + b"]"))
+    return records
+
+
+def main(settings: LinkerSettings | None = None) -> None:
+    """Run one linker process, with the settings from the environment if none are given."""
+    settings = settings or load_settings(LinkerSettings)
+    set_up_logging(settings.log_level, settings.log_format, STAGE)
+    check_codecs(kafka.codec, "kafka-python")
+    linker = Linker(settings)
+    serve_health(linker.health, settings.health_host, settings.health_port)
+
+    def stop(*_: object) -> None:
+        linker.stopping = True
+
+    signal.signal(signal.SIGTERM, stop)
+    signal.signal(signal.SIGINT, stop)
+    linker.run()

@@ -1,0 +1,120 @@
+"""The labelled streams through the deduper and the linker: the same findings whatever the number of processes.
+
+The articles are Reuters C50 (UCI, CC BY 4.0), made into copies and given publishers' lines; see tests/quality.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import defaultdict
+from collections.abc import Callable
+from datetime import datetime
+from hashlib import md5
+from itertools import combinations
+from typing import Any
+
+import pytest
+
+from schemas.article import CleanArticle, Paragraph, Reason
+from schemas.story import Story
+from schemas.topics import ARTICLES_STORIES
+from tests.live.harness import Pipeline, wait_until
+from tests.live.test_boilerplate import learned, records, results, send
+from tests.quality.test_repeats import rows
+
+GROUPS = ("deduper", "linker")
+
+
+def article(row: dict[str, Any], texts: list[str]) -> CleanArticle:
+    published = datetime.fromisoformat(row["published"])
+    return CleanArticle(
+        id=md5(row["id"].encode(), usedforsecurity=False).hexdigest(),
+        revision=1,
+        received=published,
+        published=published,
+        publisher=row["publisher"],
+        language="en",
+        language_confidence=1,
+        kept=tuple(Paragraph(index=index, text=text) for index, text in enumerate(texts)),
+    )
+
+
+def pairs(groups: dict[str, list[str]]) -> set[tuple[str, str]]:
+    return {pair for members in groups.values() for pair in combinations(sorted(members), 2)}
+
+
+def story_pairs(pipeline: Pipeline) -> set[tuple[str, str]]:
+    last = {each.id: each for each in records(pipeline, ARTICLES_STORIES) if isinstance(each, Story)}
+    groups = defaultdict(list)
+    for each in last.values():
+        groups[each.story_id].append(each.id)
+    return pairs(groups)
+
+
+def run(pipeline: Pipeline, articles: list[CleanArticle], workers: int, kill: bool) -> None:
+    """All articles through this many processes of each; with `kill` one of each dies on the way and comes back."""
+    names = [f"{group}#{number}" for group in GROUPS for number in range(workers)]
+    pipeline.start(*names)
+    half = len(articles) // 2
+    send(pipeline, articles[:half])
+    if kill:
+        wait_until(lambda: len(results(pipeline)) > 200, 60, pipeline.tails)
+        for group in GROUPS:
+            pipeline.kill(f"{group}#1")
+        send(pipeline, articles[half:])
+        pipeline.start(*(f"{group}#9" for group in GROUPS))
+    else:
+        send(pipeline, articles[half:])
+    for _ in range(2):  # a record may have been between two topics
+        pipeline.wait_idle(240, groups=GROUPS)
+
+
+@pytest.mark.timeout(900)
+def test_the_same_findings_whatever_the_machine_count(new_pipeline: Callable[[], Pipeline]) -> None:
+    """Break: let `Memory.take` count within a process only (a `MemoryStore` for the partition's store)."""
+    copies = [(row, article(row, row["body"].split("\n\n"))) for row in rows("dedup/copies.jsonl.gz")]
+    lines = list(rows("dedup/boilerplate.jsonl.gz"))
+    stream = [each for _, each in copies]
+    stream += [article(row, [text for text, _ in row["paragraphs"]]) for row in lines]
+    stories = defaultdict(list)
+    for row, each in copies:
+        stories[row["story"]].append(each.id)
+    gold = pairs(stories)
+    copied = {each.id for _, each in copies}
+    found = []
+    for workers, kill in ((1, False), (3, False), (3, True)):
+        pipeline = new_pipeline()
+        began = time.monotonic()
+        run(pipeline, stream, workers, kill)
+        seconds = time.monotonic() - began
+        of_copies = {pair for pair in story_pairs(pipeline) if copied.issuperset(pair)}
+        # Every publisher's line that stands in three articles and more; a page's date makes no other line of it.
+        after = results(pipeline)
+        boilerplate = true = left = lost = 0
+        for row in lines:
+            dropped = after[md5(row["id"].encode(), usedforsecurity=False).hexdigest()].dropped
+            gone = {paragraph.index for paragraph in dropped if paragraph.reason is Reason.BOILERPLATE}
+            for index, (_, kind) in enumerate(row["paragraphs"]):
+                if kind == "boilerplate":
+                    boilerplate += 1
+                    left += index not in gone
+                else:
+                    true += 1
+                    lost += index in gone
+        right = len(of_copies & gold)
+        print(
+            f"\n{workers} of each{', one killed' if kill else ''}: {len(stream)} articles in {seconds:.0f} s; "
+            f"copies: precision {right / len(of_copies):.4f}, recall {right / len(gold):.4f} of {len(gold)} pairs; "
+            f"lines: recall {1 - left / boilerplate:.4f} of {boilerplate}, {lost} of {true} true paragraphs lost"
+        )
+        assert pipeline.dead() == []
+        assert right >= 0.95 * len(of_copies)
+        assert right >= 0.90 * len(gold)
+        assert left <= 0.05 * boilerplate
+        assert lost * 2000 <= true
+        found.append((learned(pipeline), story_pairs(pipeline)))
+        pipeline.stop()
+    for (one_lines, one), (other_lines, other) in combinations(found, 2):
+        print(f"agreement of the stories {len(one & other) / len(one | other):.4f}")
+        assert len(one & other) >= 0.995 * len(one | other)
+        assert one_lines == other_lines
