@@ -143,8 +143,8 @@ FAULTS = (
     Fault(
         "T6: no answer ends the indexer",
         INDEX,
-        '            raise Unavailable(f"{type(error).__name__}: {error}"[:SHOWN_ERROR]) from error\n        # An answer',
-        "            raise\n        # An answer",
+        '{error}"[:SHOWN_ERROR]) from error\n        # An answer',
+        '{error}"[:SHOWN_ERROR]) if False else error\n        # An answer',
         f"{INDEXING}::test_t6_an_elasticsearch_that_takes_nothing",
     ),
     Fault(
