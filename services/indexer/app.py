@@ -63,6 +63,7 @@ EXIT_UNDELIVERABLE = 70
 
 DOCUMENTS = Counter("newsflow_documents", "Documents by verdict", ["verdict"])
 STORIES = Counter("newsflow_stories", "Stories of articles by verdict", ["verdict"])
+PARTIAL = Counter("newsflow_partial_documents", "Documents made before their copies had been looked for")
 
 
 @dataclass(frozen=True)
@@ -235,7 +236,7 @@ class Indexer:
         Stories come first, and with them the documents that are there; then the articles, each with its story.
         """
         told = {each.content.id: each for each in pending if isinstance(each.content, Story)}
-        articles = [each for each in pending if isinstance(each.content, TaggedArticle)]
+        articles = self._latest(each for each in pending if isinstance(each.content, TaggedArticle))
         try:
             left, reason = self._write_all(self.stories, [_story_document(each) for each in told.values()])
             if reason:
@@ -251,6 +252,17 @@ class Indexer:
             return list(pending), f"Elasticsearch does not answer: {error}"
         except Forbidden as error:
             self._forbidden(error)
+
+    def _latest(self, articles: Iterable[Pending]) -> list[Pending]:
+        """Of each article the highest revision, of that the last record: tried again, another could come last."""
+        latest: dict[str, Pending] = {}
+        for each in articles:
+            other = latest.get(each.content.id)
+            if other is not None:
+                DOCUMENTS.labels(Verdict.SUPERSEDED.value).inc()
+            if other is None or _revision(each) >= _revision(other):
+                latest[each.content.id] = each
+        return list(latest.values())
 
     def _retold(self, told: Sequence[Pending]) -> list[Pending]:
         """The documents, where they are there, that have another story than the one that is kept now."""
@@ -281,6 +293,7 @@ class Indexer:
                     raise TypeError("no article")
                 document = to_document(each.content, datetime.now(UTC), stories.get(each.content.id))
                 source = document.model_dump_json(by_alias=True, exclude_none=True).encode()
+                PARTIAL.inc(document.pipeline.dedup == "partial")
             except Exception as error:  # noqa: BLE001 - whatever one record holds, its neighbours go on
                 self._dead_letter(each.record, "failed", f"{type(error).__name__}: {error}")
                 continue
@@ -403,6 +416,10 @@ class Indexer:
             self.leave(EXIT_UNDELIVERABLE, f"no dead letter could be written: {type(failure).__name__}: {failure}")
         DEAD_LETTERS.labels(STAGE, reason).inc()
         log.warning("dead letter", id=place, reason=reason, error=error[:200])
+
+
+def _revision(pending: Pending) -> int:
+    return pending.content.revision if isinstance(pending.content, TaggedArticle) else 0
 
 
 def _story_document(told: Pending) -> Pending:

@@ -156,6 +156,7 @@ class Linker:
         self.producer.close()
         for store in self.stores.values():
             store.close()
+        self.folder.release()
 
     def _poll(self) -> dict[TopicPartition, list[Any]]:
         try:

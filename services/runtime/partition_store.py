@@ -7,10 +7,10 @@ again. It is written in one step with the offset up to which it holds, so that i
 from __future__ import annotations
 
 import fcntl
+import os
 import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO
 
 from rocksdict import (
     AccessType,
@@ -34,7 +34,7 @@ class StateFolder:
 
     path: Path
     cache: Cache
-    _lock: IO[bytes] | None = field(default=None, repr=False)
+    _lock: int | None = field(default=None, repr=False)
 
     @classmethod
     def take(cls, folder: Path | None, name: str, cache_mb: int) -> StateFolder:
@@ -48,14 +48,20 @@ class StateFolder:
         for slot in range(MOST_SLOTS):
             path = folder / name / str(slot)
             path.mkdir(parents=True, exist_ok=True)
-            lock = (path / "lock").open("wb")
+            lock = os.open(path / "lock", os.O_RDWR | os.O_CREAT, 0o600)
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
-                lock.close()
+                os.close(lock)
                 continue
             return cls(path, cache, lock)
         raise OSError(f"all {MOST_SLOTS} slots of {folder / name} are in use")
+
+    def release(self) -> None:
+        """Leave the slot to others; the system does it when the process ends."""
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
 
     def open(self, topic: str, partition: int, seconds: int) -> PartitionStore:
         """The store of one partition; what was put more than `seconds` ago may be gone from it."""

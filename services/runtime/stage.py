@@ -31,6 +31,7 @@ import signal
 import sys
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import TimeoutError as PoolTimeout
 from dataclasses import dataclass, replace
@@ -45,7 +46,8 @@ import structlog
 import tenacity
 from aiokafka import errors as kafka_errors
 from pebble import ProcessExpired, ProcessPool
-from prometheus_client import Counter, Histogram
+from prometheus_client import Counter as Metric
+from prometheus_client import Histogram
 from pydantic import BaseModel
 
 from schemas.dead_letter import dead_letter_headers, dead_letter_id
@@ -126,7 +128,7 @@ Verdict = Result | Failure
 Task = tuple[bytes | None, float]
 """What a child process is given of a record: its value, and its Kafka timestamp in seconds."""
 
-RESULTS = Counter("newsflow_results", "Records delivered to the target topic", ["stage"])
+RESULTS = Metric("newsflow_results", "Records delivered to the target topic", ["stage"])
 BATCH_SECONDS = Histogram("newsflow_batch_seconds", "From a batch in hand to all of it delivered", ["stage"])
 
 # ---------------------------------------------------------------- in the child process
@@ -366,7 +368,8 @@ class StageWorker:
                     if self.memories:
                         await self._batch_with_memory(self.memories, records)
                     else:
-                        await asyncio.gather(*[self._chunk(chunk) for chunk in self._chunks(records)])
+                        for wave in _waves(records):
+                            await asyncio.gather(*[self._chunk(chunk) for chunk in self._chunks(wave)])
             except BaseException as error:  # noqa: BLE001
                 # Rule 2: leaving this loop, even when cancelled, would commit the whole batch.
                 self.leave(f"{type(error).__name__}: {error}")
@@ -403,7 +406,9 @@ class StageWorker:
         pairs = list(zip(records, [verdict for each in verdicts for verdict in each], strict=True))
         results, again, facts = self._recall(memories, pairs)
         if send:
-            await asyncio.gather(*[self._conclude(record, verdict) for record, verdict in results])
+            found = {(record.partition, record.offset): verdict for record, verdict in results}
+            for wave in _waves(records):
+                await asyncio.gather(*[self._conclude(each, found[each.partition, each.offset]) for each in wave])
         for chunk in self._chunks(await asyncio.to_thread(memories.fetch, again)):
             earlier = zip(chunk, await self._run([(each.value, each.seconds) for each in chunk]), strict=True)
             results, _, more = self._recall(memories, list(earlier))
@@ -508,6 +513,23 @@ class StageWorker:
         except Exception as error:  # noqa: BLE001 - whatever it is, time is up
             self.leave(f"Kafka did not take a record in time: {type(error).__name__}: {error}")
         self.health.green("deliver")
+
+
+def _waves(records: Sequence[Record]) -> list[list[Record]]:
+    """The records, those of one key in one order: each wave has a key once, and begins when the one before is done.
+
+    Of two results of an article with one revision, the later must stay the later.
+    """
+    waves: list[list[Record]] = []
+    times: Counter[bytes] = Counter()
+    for record in records:
+        place = times[record.key] if record.key else 0
+        if place == len(waves):
+            waves.append([])
+        waves[place].append(record)
+        if record.key:
+            times[record.key] += 1
+    return waves
 
 
 def _record(message: Any) -> Record:

@@ -631,3 +631,15 @@ def test_a_broker_that_goes_away_while_polling_ends_nothing(make: Make, monkeypa
     scene.consumer.while_polling = break_twice
     scene.indexer.run()
     assert scene.index.documents.keys() == {"a"}
+
+
+def test_of_two_records_of_an_article_in_one_batch_the_later_one_counts(scene: Scene) -> None:
+    """Tried again one by one, the earlier one could come last."""
+    scene.settle(
+        record(0, tagged("a", revision=5)),
+        record(1, tagged("a", "again", revision=5)),
+        record(2, tagged("a", revision=4)),
+    )
+    assert scene.index.requests == [["a"]]
+    assert scene.index.documents["a"][1]["body"] == "again"
+    assert scene.consumer.commits == [{0: 3}]

@@ -24,6 +24,7 @@ from schemas.identity import article_id
 from schemas.reading import read_record, write_record
 from schemas.topics import ARTICLES_CLEAN, ARTICLES_RAW
 from services.runtime import stage as stage_module
+from services.runtime.remembering import Record
 from services.runtime.settings import StageSettings
 from services.runtime.stage import (
     EXIT_MEMORY,
@@ -38,6 +39,7 @@ from services.runtime.stage import (
     _record,
     _result,
     _run_chunk,
+    _waves,
 )
 
 SECONDS = 1_767_225_600.25
@@ -523,3 +525,10 @@ def test_the_limit_is_set_once_the_step_is_loaded() -> None:
 def test_a_child_process_is_replaced_after_whole_chunks(records: int, chunk: int, chunks: int) -> None:
     settings = StageSettings(kafka_bootstrap_servers="-", child_max_records=records, chunk_records=chunk)
     assert settings.child_chunks == chunks
+
+
+def test_records_of_one_key_are_worked_on_one_after_the_other() -> None:
+    """Else the later of two results with one revision could be delivered first."""
+    keys = [b"a", b"b", b"a", None, b"a", None, b"c"]
+    records = [Record("t", 0, number, key, b"", 0.0, []) for number, key in enumerate(keys)]
+    assert [[each.offset for each in wave] for wave in _waves(records)] == [[0, 1, 3, 5, 6], [2], [4]]
