@@ -81,6 +81,15 @@ dropped_paragraphs = bars(
     y=["boilerplate", "exact_duplicate", "near_duplicate"],
 )
 
+stories = bars(
+    ARTICLES,
+    "Stories with the most copies",
+    {"story": top("pipeline.story_id", "Story", size=10, by="articles"), "articles": count("Articles")},
+    x="story",
+    y=["articles"],
+    horizontal=True,
+)
+
 PANELS = (
     Placed("over-time", articles_over_time, x=0, y=0, w=34, h=13),
     Placed("languages", languages, x=34, y=0, w=14, h=13),
@@ -90,7 +99,8 @@ PANELS = (
     Placed("map", point_map(ARTICLES, "Map of places", "Articles", "places.location"), x=0, y=28, w=30, h=22),
     Placed("dropped", dropped_paragraphs, x=30, y=28, w=18, h=11),
     Placed("dead-letters", markdown("Dead letters", DEAD_LETTERS), x=30, y=39, w=18, h=11),
-    Placed("newest", table(ARTICLES, "Newest articles", COLUMNS, "@timestamp"), x=0, y=50, w=48, h=20),
+    Placed("stories", stories, x=0, y=50, w=48, h=11),
+    Placed("newest", table(ARTICLES, "Newest articles", COLUMNS, "@timestamp"), x=0, y=61, w=48, h=20),
 )
 
 CONTROLS = (

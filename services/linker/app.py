@@ -48,7 +48,7 @@ from services.runtime.health import Health, serve_health
 from services.runtime.logging import set_up_logging
 from services.runtime.metrics import DEAD_LETTERS, RECORDS
 from services.runtime.partition_store import PartitionStore, StateFolder
-from services.runtime.remembering import DAY_SECONDS, RECOVERED
+from services.runtime.remembering import DAY_SECONDS, RECOVERED, RECOVERY_SECONDS
 from services.runtime.settings import load_settings
 from services.runtime.watchdog import Watchdog
 
@@ -103,6 +103,8 @@ class Linker:
         self.memories: dict[TopicPartition, Shard | Stories] = {}
         self.sent_up_to: dict[TopicPartition, int] = {}
         """What followed from earlier records was sent by whoever committed them."""
+        self.behind: dict[TopicPartition, float] = {}
+        """Partitions whose memory is being made again, and since when."""
         self.consumer = KafkaConsumer(
             bootstrap_servers=settings.servers,
             group_id=settings.name(STAGE),
@@ -178,6 +180,7 @@ class Linker:
             if self.topics[place.topic] is not ARTICLES_DEDUPED:
                 position = max(min(self._open(place, end).position, max(committed, start)), start)
                 if position < committed:
+                    self.behind[place] = time.monotonic()
                     log.info(
                         "memory is behind: reading again",
                         topic=place.topic,
@@ -224,9 +227,16 @@ class Linker:
         RECOVERED.labels(STAGE).inc(again)
         STORIES.inc(sum(topic is ARTICLES_STORIES for topic, _, _ in out))
         self._commit(polled)
+        for place in [each for each in self.behind if self._position(each) >= self.sent_up_to[each]]:
+            seconds = time.monotonic() - self.behind.pop(place)
+            RECOVERY_SECONDS.labels(STAGE).set(seconds)
+            log.info("memory made again", topic=place.topic, partition=place.partition, seconds=round(seconds, 2))
         if again:
             for watchdog in self.watchdogs:
                 watchdog.goes_on()
+
+    def _position(self, place: TopicPartition) -> int:
+        return self.stores[place].position
 
     def _take(self, place: TopicPartition, record: Any) -> list[Out]:
         """What follows from a record; a dead letter where it cannot be read."""

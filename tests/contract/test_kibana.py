@@ -61,6 +61,7 @@ def test_the_dashboard_shows_what_it_should() -> None:
         "Map of places",
         "Dropped paragraphs by reason",
         "Dead letters",
+        "Stories with the most copies",
         "Newest articles",
     ]
     assert [control.title for control in CONTROLS] == ["Publisher", "Language", "Person"]

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+import random
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from schemas.article import RawArticle
 from schemas.identity import article_id
-from tests.live.harness import SERVICES, Pipeline, judge, wait_until
+from tests.live.harness import SERVICES, Pipeline, judge, steady, wait_until
 from tests.live.test_boilerplate import PROMOTION, article
 from tests.live.test_pipeline import newsflow
 
@@ -98,3 +99,25 @@ def test_stories_and_lines_from_producer_to_search(pipeline: Pipeline) -> None:
     wait_until(lambda: not stays(), 60, lambda: "a learned line stays")
     refused = newsflow(pipeline, "boilerplate", "deny", "harbour-post.example", "“Too short”", status=2)
     assert b"a quotation" in refused.stderr.replace(b"\n", b" ")
+
+
+def test_t15_everything_delivered_three_times_leaves_the_index_as_it_was(pipeline: Pipeline) -> None:
+    """No article loses a paragraph as a repeat of itself, and none changes its story."""
+    articles = [raw(number, lines_of(number), "harbour-post.example") for number in range(12)]
+    articles += [
+        raw(40 + number, [*WIRE[number % 2 :], f"Copy number {number}, from us."], f"paper-{number}.example")
+        for number in range(8)
+    ]
+    pipeline.start(*SERVICES)
+    pipeline.send(articles)
+    pipeline.wait_idle()
+    judge(pipeline, articles)
+    once = steady(pipeline.documents())
+    again = [*articles, *articles]
+    random.Random(15).shuffle(again)
+    pipeline.send(again)
+    pipeline.wait_idle()
+    judge(pipeline, articles, clean_run=once)
+    bodies = [source["body"] for source in once.values()]
+    assert sum(WIRE[1] in body for body in bodies) == 8
+    assert not any(PROMOTION in body for body in bodies)
