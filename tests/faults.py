@@ -256,7 +256,7 @@ FAULTS = (
         "repeats: a linker on another machine begins at the last commit",
         LINKING,
         "if self.topics[place.topic] is not ARTICLES_DEDUPED:",
-        "if self._open(place, end) and False:",
+        "if self._open(place) and False:",
         f"{COPIES}::test_a_killed_linker_on_another_machine_finds_the_same",
     ),
     Fault(

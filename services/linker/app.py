@@ -47,7 +47,7 @@ from services.runtime.confirmed import confirming_producer
 from services.runtime.health import Health, serve_health
 from services.runtime.logging import set_up_logging
 from services.runtime.metrics import DEAD_LETTERS, RECORDS
-from services.runtime.partition_store import PartitionStore, StateFolder
+from services.runtime.partition_store import PartitionStore, StateFolder, topic_id
 from services.runtime.remembering import DAY_SECONDS, RECOVERED, RECOVERY_SECONDS
 from services.runtime.settings import load_settings
 from services.runtime.watchdog import Watchdog
@@ -175,10 +175,9 @@ class Linker:
         for place in sorted(self.partitions.new):
             committed = self.consumer.committed(place) or 0
             start = self.consumer.beginning_offsets([place])[place]
-            end = self.consumer.end_offsets([place])[place]
             position = max(committed, start)
             if self.topics[place.topic] is not ARTICLES_DEDUPED:
-                position = max(min(self._open(place, end).position, max(committed, start)), start)
+                position = max(min(self._open(place).position, max(committed, start)), start)
                 if position < committed:
                     self.behind[place] = time.monotonic()
                     log.info(
@@ -191,10 +190,12 @@ class Linker:
             self.consumer.seek(place, position)
         self.partitions.new.clear()
 
-    def _open(self, place: TopicPartition, end: int) -> PartitionStore:
+    def _open(self, place: TopicPartition) -> PartitionStore:
         if place not in self.stores:
             seconds = int(self.settings.window.total_seconds()) + DAY_SECONDS
-            store = self.stores[place] = self.folder.open(place.topic, place.partition, seconds)
+            store = self.stores[place] = self.folder.open(
+                place.topic, place.partition, seconds, topic_id(self.settings.servers, place.topic)
+            )
             self.memories[place] = (
                 Shard(place.partition, store, self.settings.window, self.settings.most_owners)
                 if self.topics[place.topic] is ARTICLES_FINGERPRINTS
@@ -202,11 +203,7 @@ class Linker:
                     store, ARTICLES_FINGERPRINTS.partitions, self.settings.threshold, self.settings.min_shared
                 )
             )
-        store = self.stores[place]
-        if store.position > end:
-            log.warning("the topic was made anew: its memory starts empty", topic=place.topic)
-            store.clear()
-        return store
+        return self.stores[place]
 
     def _settle(self, polled: dict[TopicPartition, list[Any]]) -> None:
         """Send all that follows from the records, save the memories, then commit."""

@@ -9,9 +9,11 @@ from __future__ import annotations
 import fcntl
 import os
 import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from kafka import KafkaAdminClient
 from rocksdict import (
     AccessType,
     BlockBasedOptions,
@@ -23,6 +25,7 @@ from rocksdict import (
 )
 
 _POSITION = b"\0position"
+_TOPIC_ID = b"\0topic"
 
 MOST_SLOTS = 64
 """Processes on one machine that share a folder; each takes the first slot that nobody holds."""
@@ -63,15 +66,18 @@ class StateFolder:
             os.close(self._lock)
             self._lock = None
 
-    def open(self, topic: str, partition: int, seconds: int) -> PartitionStore:
-        """The store of one partition; what was put more than `seconds` ago may be gone from it."""
-        return PartitionStore(self.path / f"{topic}-{partition}", self.cache, seconds)
+    def open(self, topic: str, partition: int, seconds: int, topic_id: str = "") -> PartitionStore:
+        """The store of one partition; what was put more than `seconds` ago may be gone from it.
+
+        A topic that was deleted and made anew has another `topic_id`: its store starts empty.
+        """
+        return PartitionStore(self.path / f"{topic}-{partition}", self.cache, seconds, topic_id.encode())
 
 
 class PartitionStore:
     """Keys and values, and the offset of the next record. Changes are kept back until `save`."""
 
-    def __init__(self, path: Path, cache: Cache, seconds: int) -> None:
+    def __init__(self, path: Path, cache: Cache, seconds: int, topic_id: bytes) -> None:
         table = BlockBasedOptions()
         # The library's own cache is 2 GiB for each store.
         table.set_block_cache(cache)
@@ -87,6 +93,9 @@ class PartitionStore:
         options.set_keep_log_file_num(2)
         self._rows = Rdict(str(path), options, access_type=AccessType.read_write().with_ttl(seconds))
         self._changes: dict[bytes, bytes | None] = {}
+        self._topic_id = topic_id
+        if self._rows.get(_TOPIC_ID) != topic_id:
+            self._empty()
 
     def get(self, key: bytes) -> bytes | None:
         """The value, as the changes kept back have it."""
@@ -117,13 +126,12 @@ class PartitionStore:
                 batch.delete(key)
             else:
                 batch.put(key, value)
+        batch.put(_TOPIC_ID, self._topic_id)
         batch.put(_POSITION, str(position).encode())
         self._rows.write(batch)
         self._changes.clear()
 
-    def clear(self) -> None:
-        """Forget everything, the position too."""
-        self._changes.clear()
+    def _empty(self) -> None:
         batch = WriteBatch(raw_mode=True)
         for key in list(self._rows.keys()):
             batch.delete(key)
@@ -136,3 +144,13 @@ class PartitionStore:
     def close(self) -> None:
         """Let go of the files."""
         self._rows.close()
+
+
+def topic_id(servers: Sequence[str], topic: str) -> str:
+    """The id that Kafka gave the topic when it was made. Raises `KafkaError` where it does not answer."""
+    admin = KafkaAdminClient(bootstrap_servers=list(servers))
+    try:
+        (found,) = admin.describe_topics([topic])
+        return str(found["topic_id"])
+    finally:
+        admin.close()

@@ -19,7 +19,7 @@ from prometheus_client import Counter, Gauge
 
 from schemas.reading import Refused, read_record
 from schemas.topics import MAX_INNER_BYTES, Topic
-from services.runtime.partition_store import PartitionStore, StateFolder
+from services.runtime.partition_store import PartitionStore, StateFolder, topic_id
 from services.runtime.settings import RememberingSettings
 
 log = structlog.get_logger(__name__)
@@ -87,6 +87,7 @@ class PartitionMemories:
         self._source, self._remembering, self._settings = source, remembering, settings
         self._topic, self._facts = settings.name(source.name), settings.name(remembering.facts.name)
         self._stage = source.consumers[0]
+        self._topic_id = ""
         self._folder = StateFolder.take(settings.state_folder, self._stage, settings.state_cache_mb)
         self._stores: dict[int, PartitionStore] = {}
         self._memories: dict[int, Memory] = {}
@@ -120,10 +121,7 @@ class PartitionMemories:
         await asyncio.to_thread(self._open, partition)
         await asyncio.to_thread(self._listen, [partition])
         store = self._stores[partition]
-        start, end = await asyncio.to_thread(self._kept, partition)
-        if store.position > end:
-            log.warning("the topic was made anew: its memory starts empty", topic=self._topic, partition=partition)
-            store.clear()
+        start = await asyncio.to_thread(self._start, partition)
         position = max(store.position, start)
         if position >= offset:
             return
@@ -170,7 +168,10 @@ class PartitionMemories:
     def _open(self, partition: int) -> None:
         if partition in self._memories:
             return
-        store = self._folder.open(self._topic, partition, int(self._settings.window.total_seconds()) + DAY_SECONDS)
+        if not self._topic_id:
+            self._topic_id = topic_id(self._settings.servers, self._topic)
+        seconds = int(self._settings.window.total_seconds()) + DAY_SECONDS
+        store = self._folder.open(self._topic, partition, seconds, self._topic_id)
         self._stores[partition] = store
         self._memories[partition] = self._remembering.create(self._settings, store)
         place = TopicPartition(self._facts, partition)
@@ -202,12 +203,11 @@ class PartitionMemories:
                 except Refused as refused:
                     log.error("a fact cannot be read and is passed over", topic=self._facts, error=refused.error)
 
-    def _kept(self, partition: int) -> tuple[int, int]:
-        """The first and the next offset of the source."""
+    def _start(self, partition: int) -> int:
+        """The first offset that the source still has."""
         place = TopicPartition(self._topic, partition)
         start: int = self._records.beginning_offsets([place])[place]
-        end: int = self._records.end_offsets([place])[place]
-        return start, end
+        return start
 
     def _read(self, partition: int, start: int, end: int) -> list[Record]:
         """Some records from `start` on, before `end`; none if there are none between the two."""

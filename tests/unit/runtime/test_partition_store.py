@@ -35,14 +35,15 @@ def test_partitions_and_topics_have_stores_of_their_own(tmp_path: Path) -> None:
         store.close()
 
 
-def test_a_store_can_be_emptied(tmp_path: Path) -> None:
-    store = StateFolder.take(tmp_path, "linker", 8).open("a", 0, HOUR)
-    store.put(b"k", b"v")
-    store.save(9)
-    store.put(b"l", b"w")
-    store.clear()
-    assert (store.get(b"k"), store.get(b"l"), store.position) == (None, None, 0)
-    store.close()
+def test_a_topic_made_anew_has_an_empty_store(tmp_path: Path) -> None:
+    """Its offsets begin again: a position of the old one would pass over new records."""
+    folder = StateFolder.take(tmp_path, "linker", 8)
+    for topic_id, expected in (("first", None), ("first", b"v"), ("second", None)):
+        store = folder.open("a", 0, HOUR, topic_id)
+        assert (store.get(b"k"), store.position) == (expected, 9 if expected else 0)
+        store.put(b"k", b"v")
+        store.save(9)
+        store.close()
 
 
 def test_processes_share_a_folder_without_sharing_a_store(tmp_path: Path) -> None:
