@@ -45,6 +45,9 @@ __all__ = ["RunFile", "Stack", "StackError", "down", "read_run_file", "up"]
 SERVICES = ("cleaner", "deduper", "linker", "tagger", "indexer")
 """Started together once the servers are set up."""
 
+STATE = "state"
+"""Folder of what the services remember, made again from Kafka where it is missing."""
+
 SERVER_PORTS = ("kafka", "controller", "elasticsearch", "transport")
 
 SOCKET_NAME = "supervisor.sock"
@@ -228,7 +231,7 @@ class Stack:
             "KAFKA_BOOTSTRAP_SERVERS": run.kafka,
             "ELASTICSEARCH_URL": run.elasticsearch,
             "HEALTH_HOST": HOST,
-            "STATE_FOLDER": str(self.folder / "state"),
+            "STATE_FOLDER": str(self.folder / STATE),
             "PYTHONUNBUFFERED": "1",  # or the log lags behind what happened
         }
 
@@ -278,7 +281,7 @@ class Stack:
 
     def wipe(self) -> None:
         """Delete data, logs and configuration. Nothing else that may lie in the folder is touched."""
-        for name in ("kafka", "elasticsearch", "services", LOGS):
+        for name in ("kafka", "elasticsearch", "services", STATE, LOGS):
             with suppress(FileNotFoundError):
                 shutil.rmtree(self.folder / name)
         for name in (RUN_FILE, CONFIG_FILE):
