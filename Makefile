@@ -55,8 +55,9 @@ test-compose: setup ## docker-compose.yml on a Docker engine, judged as the live
 quality: setup ## Pinned scores on public data
 	@$(BIN)/pytest -q -s tests/quality
 
-bench: setup ## The whole pipeline against the bare model, in one run
+bench: setup ## The whole pipeline against the bare model, in one run; then bench-repeats
 	@$(BIN)/python -m tests.bench.pipeline
+	@$(BIN)/python -m tests.bench.repeats
 
 bench-repeats: setup ## What the memories cost as they grow; deduper and linker against the tagger
 	@$(BIN)/python -m tests.bench.repeats
