@@ -19,6 +19,7 @@ import random
 import signal
 import time
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
@@ -145,9 +146,10 @@ class Indexer:
 
     def run(self) -> None:
         """Work until told to stop. What is in hand then is written and committed, or left for the next start."""
-        for topic in self.topics:
-            self.consumer.partitions_for_topic(topic)  # asks for it where it is not known yet
         self.consumer.subscribe(list(self.topics), listener=self.partitions)
+        with suppress(KafkaError):
+            # All topics are known before the group is joined: for what it learns later, the client joins again.
+            self.consumer.topics()
         for watchdog in self.watchdogs:
             watchdog.start()
         self.health.green("start")

@@ -16,6 +16,7 @@ import os
 import signal
 import time
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from functools import partial
 from typing import Any, NoReturn
 
@@ -137,9 +138,10 @@ class Linker:
 
     def run(self) -> None:
         """Work until told to stop. What is in hand then is finished and committed, or left for the next start."""
-        for topic in self.topics:
-            self.consumer.partitions_for_topic(topic)  # asks for it where it is not known yet
         self.consumer.subscribe(list(self.topics), listener=self.partitions)
+        with suppress(KafkaError):
+            # All topics are known before the group is joined: for what it learns later, the client joins again.
+            self.consumer.topics()
         for watchdog in self.watchdogs:
             watchdog.start()
         self.health.green("start")

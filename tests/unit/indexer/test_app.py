@@ -73,8 +73,8 @@ class Consumer:
         assert topics == [TOPIC, "night-articles-stories"]
         self.listener = listener
 
-    def partitions_for_topic(self, topic: str) -> set[int]:
-        return {0, 1}
+    def topics(self) -> set[str]:
+        return {TOPIC, "night-articles-stories"}
 
     def assignment(self) -> set[TopicPartition]:
         return set(self.places)
