@@ -9,7 +9,7 @@ from elasticsearch import Elasticsearch
 from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer, TopicPartition
 from kafka.admin import NewTopic
 
-from schemas.document import INDEX_ALIAS, first_index
+from schemas.document import INDEX_ALIAS, STORIES_ALIAS, first_index
 from schemas.topics import ARTICLES_RAW, TOPICS
 from services.setup import app
 from services.setup.app import set_up
@@ -28,16 +28,15 @@ def test_it_creates_what_is_missing_and_then_changes_nothing(pipeline: Pipeline)
     created = set_up(settings(pipeline, prefix))
     assert created == {
         "topics": [f"{prefix}{topic.name}" for topic in TOPICS],
-        "indices": [first_index(f"{prefix}{INDEX_ALIAS}")],
+        "indices": [first_index(f"{prefix}{alias}") for alias in (INDEX_ALIAS, STORIES_ALIAS)],
     }
     with Elasticsearch(pipeline.elasticsearch) as client:
-        index = client.indices.get(index=f"{prefix}{INDEX_ALIAS}")[created["indices"][0]]
-        assert index["mappings"]["dynamic"] == "strict"
-        assert index["aliases"][f"{prefix}{INDEX_ALIAS}"] == {"is_write_index": True}
-        before = index["settings"]["index"]["uuid"]
+        indices = client.indices.get(index=created["indices"])
+        for alias, name in zip((INDEX_ALIAS, STORIES_ALIAS), created["indices"], strict=True):
+            assert indices[name]["mappings"]["dynamic"] == "strict"
+            assert indices[name]["aliases"][f"{prefix}{alias}"] == {"is_write_index": True}
         assert set_up(settings(pipeline, prefix)) == {"topics": [], "indices": []}
-        index = client.indices.get(index=f"{prefix}{INDEX_ALIAS}")[created["indices"][0]]
-        assert index["settings"]["index"]["uuid"] == before
+        assert client.indices.get(index=created["indices"]) == indices
 
 
 def test_an_index_of_an_older_version_takes_the_fields_that_came_since(
