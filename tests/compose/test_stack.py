@@ -44,7 +44,11 @@ class Sent:
         """New articles with the texts of every other batch, and two broken records."""
         articles = [
             RawArticle(
-                publisher="p.example", id=f"{name}-{number}", body=text, headline=f"Article {number}, {name}"
+                # Its own publisher: what one publisher repeats from batch to batch is learned as boilerplate.
+                publisher=f"{name}.example",
+                id=f"{name}-{number}",
+                body=text,
+                headline=f"Article {number}, {name}",
             )
             for number, text in enumerate(texts(ARTICLES))
         ]
@@ -68,11 +72,15 @@ def settled(stack: Stack, sent: Sent, folder: Path, seconds: float = 300) -> dic
 
 
 def by_text(documents: dict[str, dict[str, Any]], batch: str) -> dict[int, dict[str, Any]]:
-    """A batch's documents by their number, without what a batch has of its own."""
+    """A batch's documents by their number, without what is its own: each is a copy of one of the batch before."""
+    own = ("id", "headline", "publisher")
+    of_story = ("story_id", "duplicate_of", "originality", "seen_first")
     found = {}
     for source in steady(documents).values():
         if match := re.fullmatch(rf"Article (\d+), {batch}", source.get("headline") or ""):
-            found[int(match[1])] = {key: value for key, value in source.items() if key not in ("id", "headline")}
+            kept = {key: value for key, value in source.items() if key not in own}
+            kept["pipeline"] = {key: value for key, value in source["pipeline"].items() if key not in of_story}
+            found[int(match[1])] = kept
     return found
 
 
