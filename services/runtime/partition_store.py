@@ -16,6 +16,7 @@ from pathlib import Path
 from kafka import KafkaAdminClient
 from rocksdict import (
     AccessType,
+    BlockBasedIndexType,
     BlockBasedOptions,
     Cache,
     DBCompressionType,
@@ -83,6 +84,11 @@ class PartitionStore:
         table.set_block_cache(cache)
         table.set_cache_index_and_filter_blocks(True)
         table.set_bloom_filter(10, False)
+        # A filter or index in one piece grows with its file, until it is larger than a shard of the cache and is
+        # read anew for each key: at 10⁶ paragraphs that took half of all time.
+        table.set_index_type(BlockBasedIndexType.two_level_index_search())
+        table.set_partition_filters(True)
+        table.set_pin_top_level_index_and_filter(True)
         options = Options(raw_mode=True)
         options.create_if_missing(True)
         options.set_block_based_table_factory(table)

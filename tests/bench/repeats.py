@@ -106,11 +106,14 @@ def state(sizes: list[int]) -> None:
         done = 0
         for size in sorted(sizes):
             count = size // PARAGRAPHS
-            began = time.perf_counter()
+            seconds = 0.0
             for number, article in islice(articles, count - done):
+                began = time.perf_counter()
                 memories.take(number, article)
+                seconds += time.perf_counter() - began
+            began = time.perf_counter()
             memories.save(count)
-            seconds = time.perf_counter() - began
+            seconds += time.perf_counter() - began
             for store in memories.stores:
                 store.flush()
             print(
