@@ -96,7 +96,7 @@ def _run(console: Console, run: RunFile) -> None:
     # The addresses are said aloud: a variable of the user's that names another Kafka is not for the demo.
     addresses: dict[str, Any] = {"kafka_bootstrap_servers": run.kafka}
     settings = ElasticsearchSettings(**addresses, elasticsearch_url=run.elasticsearch, elasticsearch_api_key=None)
-    console.print(f"\nKafka at {run.kafka}, Elasticsearch at {run.elasticsearch}, four services on them")
+    console.print(f"\nKafka at {run.kafka}, Elasticsearch at {run.elasticsearch}, all services on them")
     started = time.monotonic()
     folder = Path(str(files("seeds") / "README.md")).parent
     found = list(read_files([folder], "local-files", "seeds"))
