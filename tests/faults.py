@@ -218,13 +218,6 @@ FAULTS = (
         f"{LINES}::test_background_of_one_story_stays_however_often_it_comes",
     ),
     Fault(
-        "repeats: a redelivery counts again",
-        MEMORY,
-        "if name != note.id and (found",
-        "if (found",
-        f"{LINES}::test_t15_a_redelivery_or_a_correction_is_never_counted_twice",
-    ),
-    Fault(
         "repeats: what a person says is not heard",
         STAGE,
         "await asyncio.to_thread(memories.listen)",
