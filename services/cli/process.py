@@ -25,12 +25,13 @@ from services.cli.produce import check_publisher
 from services.cli.terminal import shown
 from services.deduper.boilerplate import sight
 from services.deduper.core import drop_repeats
-from services.deduper.memory import Memory, MemoryStore
+from services.deduper.memory import Memory
 from services.deduper.settings import DeduperSettings
 from services.linker.core import Links
 from services.linker.settings import LinkerSettings
 from services.producer.core import Found, Unusable
 from services.producer.sources.files import read_files, read_lines
+from services.store import MemoryStore
 from services.tagger.core import tag_articles
 from services.tagger.settings import TaggerSettings
 from services.tagger.spacy_model import SpacyModel, load_model

@@ -10,47 +10,15 @@ import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Protocol
 
 from schemas.article import DedupedArticle, Dropped, Reason
 from schemas.boilerplate import Line, Ruling
 from services.deduper.boilerplate import Carrier, Sighting, taught_by, words_of_line
+from services.store import Store
 
 MOST_CARRIERS = 64
 """Articles remembered for one line that is not learned, the latest: a line that 64 articles of one story have, and
 nothing else has, is a part of that story."""
-
-
-class Store(Protocol):
-    """Keys and values that outlive the process."""
-
-    def get(self, key: bytes) -> bytes | None:
-        """The value, if there is one."""
-
-    def put(self, key: bytes, value: bytes) -> None:
-        """Remember."""
-
-    def delete(self, key: bytes) -> None:
-        """Forget; nothing happens where there is none."""
-
-
-class MemoryStore:
-    """A store that ends with the process: for a dry run."""
-
-    def __init__(self) -> None:
-        self._rows: dict[bytes, bytes] = {}
-
-    def get(self, key: bytes) -> bytes | None:
-        """The value, if there is one."""
-        return self._rows.get(key)
-
-    def put(self, key: bytes, value: bytes) -> None:
-        """Remember."""
-        self._rows[key] = value
-
-    def delete(self, key: bytes) -> None:
-        """Forget."""
-        self._rows.pop(key, None)
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,6 @@ import random
 import signal
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
@@ -27,15 +26,11 @@ from typing import Any, NoReturn
 
 import kafka.codec
 import structlog
-import tenacity
-from kafka import ConsumerRebalanceListener, KafkaConsumer, TopicPartition
+from kafka import TopicPartition
 from kafka.coordinator.assignors.range import RangePartitionAssignor
-from kafka.errors import CommitFailedError, KafkaError
-from kafka.structs import OffsetAndMetadata
 from prometheus_client import Counter
 
 from schemas.article import TaggedArticle
-from schemas.dead_letter import dead_letter_headers, dead_letter_id
 from schemas.document import INDEX_ALIAS, STORIES_ALIAS
 from schemas.reading import Refused, read_record
 from schemas.story import Story
@@ -46,9 +41,10 @@ from services.indexer.index import DocumentIndex, Forbidden, Outcome, TooLarge, 
 from services.indexer.settings import IndexerSettings
 from services.runtime.codecs import check_codecs
 from services.runtime.confirmed import confirming_producer
+from services.runtime.group import Partitions, commit, group_consumer, poll, subscribe, write_dead_letter
 from services.runtime.health import Health, serve_health
 from services.runtime.logging import set_up_logging
-from services.runtime.metrics import DEAD_LETTERS, RECORDS
+from services.runtime.metrics import RECORDS
 from services.runtime.settings import load_settings
 from services.runtime.watchdog import Watchdog
 
@@ -83,23 +79,6 @@ class Pending:
         return self.document
 
 
-class Revoked(ConsumerRebalanceListener):  # type: ignore[misc]  # the client has no types
-    """Remembers which partitions are ours, and which went away while their records were in hand."""
-
-    def __init__(self) -> None:
-        self.assigned: set[TopicPartition] = set()
-        self.gone: set[TopicPartition] = set()
-
-    def on_partitions_revoked(self, revoked: Iterable[TopicPartition]) -> None:
-        """Their records in hand come again to whoever gets them."""
-        self.gone |= set(revoked)
-        self.assigned -= set(revoked)
-
-    def on_partitions_assigned(self, assigned: Iterable[TopicPartition]) -> None:
-        """They are read from the last commit on."""
-        self.assigned |= set(assigned)
-
-
 class Indexer:
     """One indexer process."""
 
@@ -111,22 +90,13 @@ class Indexer:
         self.stopping = False
         self.group = settings.name(STAGE)
         self.topics = {settings.name(topic.name): topic for topic in (ARTICLES_TAGGED, ARTICLES_STORIES)}
-        self.partitions = Revoked()
-        self.consumer = KafkaConsumer(
-            bootstrap_servers=settings.servers,
-            group_id=self.group,
-            enable_auto_commit=False,
-            auto_offset_reset="earliest",
+        self.partitions = Partitions()
+        self.consumer = group_consumer(
+            settings,
+            self.group,
+            settings.bulk_records,
             # Equal numbers of both topics to one process: who has an article has its story.
             partition_assignment_strategy=[RangePartitionAssignor],
-            max_poll_records=settings.bulk_records,
-            max_partition_fetch_bytes=MAX_INNER_BYTES + 65_536,
-            session_timeout_ms=int(settings.session_timeout_seconds * 1000),
-            heartbeat_interval_ms=int(settings.session_timeout_seconds * 250),
-            # The client's default grows to 30 s: on a broker that is back it would sit still that long.
-            reconnect_backoff_max_ms=1_000,
-            # A topic that the client did not know when it joined is given to nobody until it looks again.
-            metadata_max_age_ms=10_000,
         )
         self.producer = confirming_producer(settings, MAX_INNER_BYTES, compression_type="lz4")
         self.watchdogs = [
@@ -135,21 +105,15 @@ class Indexer:
                 settings,
                 self.group,
                 topic,
-                partial(self._assigned, topic),
+                partial(self.partitions.of, topic),
                 partial(self.leave, EXIT_UNDELIVERABLE),
             )
             for topic in self.topics
         ]
 
-    def _assigned(self, topic: str) -> set[int]:
-        return {each.partition for each in self.partitions.assigned if each.topic == topic}
-
     def run(self) -> None:
         """Work until told to stop. What is in hand then is written and committed, or left for the next start."""
-        self.consumer.subscribe(list(self.topics), listener=self.partitions)
-        with suppress(KafkaError):
-            # All topics are known before the group is joined: for what it learns later, the client joins again.
-            self.consumer.topics()
+        subscribe(self.consumer, self.topics, self.partitions)
         for watchdog in self.watchdogs:
             watchdog.start()
         self.health.green("start")
@@ -172,25 +136,12 @@ class Indexer:
             if left <= 0:
                 break
             missing = self.settings.bulk_records - len(records)
-            polled = self._poll(left, missing)
+            polled = poll(self.consumer, left, missing)
             records += [record for found in polled.values() for record in found]
             if not records:
                 break
             end = end or time.monotonic() + self.settings.bulk_wait_seconds
         return records
-
-    def _poll(self, seconds: float, most: int) -> dict[TopicPartition, list[Any]]:
-        """Records by partition; none while the broker is away, which the client now and then raises."""
-        try:
-            polled: dict[TopicPartition, list[Any]] = self.consumer.poll(
-                timeout_ms=int(seconds * 1000), max_records=most
-            )
-        except KafkaError as error:
-            # What never passes, such as a missing right, turns the watchdog red and ends the process in time.
-            log.warning("nothing could be fetched", error=f"{type(error).__name__}: {error}")
-            time.sleep(seconds)
-            return {}
-        return polled
 
     def leave(self, status: int, why: str) -> NoReturn:
         """Stop at once; nothing in hand is committed."""
@@ -221,7 +172,8 @@ class Indexer:
                 self.consumer.seek(place, min(offsets))
         if not pending:
             self.health.green("elasticsearch")
-            self._commit([record for record in records if _place(record) not in self.partitions.gone])
+            done = [record for record in records if _place(record) not in self.partitions.gone]
+            commit(self.consumer, {_place(record): record.offset + 1 for record in done})
 
     def _prepare(self, record: Any) -> Pending | None:
         try:
@@ -371,53 +323,26 @@ class Indexer:
             self.consumer.pause(*self.consumer.assignment())
             # A partition that a rebalance has just given us may bring records in this very poll: it is read
             # again from its last commit.
-            for place, polled in self._poll(0.2, self.settings.bulk_records).items():
+            for place, polled in poll(self.consumer, 0.2, self.settings.bulk_records).items():
                 self.consumer.seek(place, polled[0].offset)
             self._record_done()
         self.consumer.resume(*self.consumer.paused())
 
-    def _commit(self, records: Sequence[Any]) -> None:
-        ends = {_place(record): OffsetAndMetadata(record.offset + 1, "", -1) for record in records}
-        try:
-            if ends:
-                self.consumer.commit(ends)
-        except CommitFailedError:
-            log.warning("the group was rebalanced before the commit; these records come again")
-        except KafkaError as error:
-            # They come again after a restart; else the next commit covers them.
-            log.warning("not committed", error=f"{type(error).__name__}: {error}")
-
     def _dead_letter(self, record: Any, reason: str, error: str) -> None:
         """Returns when the broker has the dead letter; leaves when it does not take it in time."""
-        headers = dead_letter_headers(
-            topic=record.topic,
-            partition=record.partition,
-            offset=record.offset,
-            stage=STAGE,
-            reason=reason,
-            error=error,
-            headers=[(name, value or b"") for name, value in record.headers],
-            null=record.value is None,
-        )
-        place = dead_letter_id(record.topic, record.partition, record.offset)
-        retry = tenacity.Retrying(
-            wait=tenacity.wait_exponential_jitter(multiplier=0.1, max=5),
-            stop=tenacity.stop_after_delay(self.settings.deliver_limit_seconds),
-            reraise=True,
-        )
         try:
-            for attempt in retry:
-                with attempt:
-                    self.producer.send(
-                        self.settings.name(ARTICLES_DLQ.name),
-                        key=record.key or place.encode(),
-                        value=record.value or b"",
-                        headers=headers,
-                    ).get(timeout=30)
+            write_dead_letter(
+                self.producer,
+                self.settings.name(ARTICLES_DLQ.name),
+                record,
+                stage=STAGE,
+                reason=reason,
+                error=error,
+                answer_seconds=30,
+                limit_seconds=self.settings.deliver_limit_seconds,
+            )
         except Exception as failure:  # noqa: BLE001 - whatever it is, time is up
             self.leave(EXIT_UNDELIVERABLE, f"no dead letter could be written: {type(failure).__name__}: {failure}")
-        DEAD_LETTERS.labels(STAGE, reason).inc()
-        log.warning("dead letter", id=place, reason=reason, error=error[:200])
 
 
 def _revision(pending: Pending) -> int:

@@ -15,21 +15,18 @@ import logging
 import os
 import signal
 import time
-from collections.abc import Iterable, Sequence
-from contextlib import suppress
+from collections.abc import Sequence
 from functools import partial
 from typing import Any, NoReturn
 
 import kafka.codec
 import structlog
 import tenacity
-from kafka import ConsumerRebalanceListener, KafkaConsumer, TopicPartition
-from kafka.errors import CommitFailedError, KafkaError
-from kafka.structs import OffsetAndMetadata
+from kafka import TopicPartition
+from kafka.errors import KafkaError
 from prometheus_client import Counter
 from pydantic import BaseModel
 
-from schemas.dead_letter import dead_letter_headers, dead_letter_id
 from schemas.reading import Refused, read_record, write_record
 from schemas.story import Follow, Leads, Overlap
 from schemas.topics import (
@@ -45,9 +42,10 @@ from services.linker.core import Shard, Stories, home_of, spread
 from services.linker.settings import LinkerSettings
 from services.runtime.codecs import check_codecs
 from services.runtime.confirmed import confirming_producer
+from services.runtime.group import Partitions, commit, group_consumer, poll, subscribe, write_dead_letter
 from services.runtime.health import Health, serve_health
 from services.runtime.logging import set_up_logging
-from services.runtime.metrics import DEAD_LETTERS, RECORDS
+from services.runtime.metrics import RECORDS
 from services.runtime.partition_store import PartitionStore, StateFolder, topic_id
 from services.runtime.remembering import DAY_SECONDS, RECOVERED, RECOVERY_SECONDS
 from services.runtime.settings import load_settings
@@ -71,25 +69,6 @@ RECORD_BYTES = 500_000
 """Of a record that is made of parts, about; a topic takes 900,000."""
 
 
-class Partitions(ConsumerRebalanceListener):  # type: ignore[misc]  # the client has no types
-    """Which partitions are new, since the last look, and which are gone."""
-
-    def __init__(self) -> None:
-        self.assigned: set[TopicPartition] = set()
-        self.new: set[TopicPartition] = set()
-        self.gone: set[TopicPartition] = set()
-
-    def on_partitions_revoked(self, revoked: Iterable[TopicPartition]) -> None:
-        """Their records in hand come again to whoever gets them."""
-        self.gone |= set(revoked)
-        self.assigned -= set(revoked)
-
-    def on_partitions_assigned(self, assigned: Iterable[TopicPartition]) -> None:
-        """Their memories may be behind."""
-        self.new |= set(assigned)
-        self.assigned |= set(assigned)
-
-
 class Linker:
     """One linker process."""
 
@@ -106,20 +85,7 @@ class Linker:
         """What followed from earlier records was sent by whoever committed them."""
         self.behind: dict[TopicPartition, float] = {}
         """Partitions whose memory is being made again, and since when."""
-        self.consumer = KafkaConsumer(
-            bootstrap_servers=settings.servers,
-            group_id=settings.name(STAGE),
-            enable_auto_commit=False,
-            auto_offset_reset="earliest",
-            max_poll_records=settings.batch_records,
-            max_partition_fetch_bytes=MAX_INNER_BYTES + 65_536,
-            session_timeout_ms=int(settings.session_timeout_seconds * 1000),
-            heartbeat_interval_ms=int(settings.session_timeout_seconds * 250),
-            # The client's default grows to 30 s: on a broker that is back it would sit still that long.
-            reconnect_backoff_max_ms=1_000,
-            # A topic that the client did not know when it joined is given to nobody until it looks again.
-            metadata_max_age_ms=10_000,
-        )
+        self.consumer = group_consumer(settings, settings.name(STAGE), settings.batch_records)
         self.producer = confirming_producer(settings, MAX_INNER_BYTES, compression_type="lz4", linger_ms=5)
         self.watchdogs = [
             Watchdog(
@@ -127,27 +93,21 @@ class Linker:
                 settings,
                 settings.name(STAGE),
                 name,
-                partial(self._assigned, name),
+                partial(self.partitions.of, name),
                 self.leave,
             )
             for name in self.topics
         ]
 
-    def _assigned(self, topic: str) -> set[int]:
-        return {each.partition for each in self.partitions.assigned if each.topic == topic}
-
     def run(self) -> None:
         """Work until told to stop. What is in hand then is finished and committed, or left for the next start."""
-        self.consumer.subscribe(list(self.topics), listener=self.partitions)
-        with suppress(KafkaError):
-            # All topics are known before the group is joined: for what it learns later, the client joins again.
-            self.consumer.topics()
+        subscribe(self.consumer, self.topics, self.partitions)
         for watchdog in self.watchdogs:
             watchdog.start()
         self.health.green("start")
         while not self.stopping:
             self.partitions.gone.clear()
-            polled = self._poll()
+            polled = poll(self.consumer, 0.5)
             if self.partitions.new:
                 # What was polled is read again, from where each memory is.
                 try:
@@ -161,16 +121,6 @@ class Linker:
         for store in self.stores.values():
             store.close()
         self.folder.release()
-
-    def _poll(self) -> dict[TopicPartition, list[Any]]:
-        try:
-            polled: dict[TopicPartition, list[Any]] = self.consumer.poll(timeout_ms=500)
-        except KafkaError as error:
-            # What never passes, such as a missing right, turns the watchdog red and ends the process in time.
-            log.warning("nothing could be fetched", error=f"{type(error).__name__}: {error}")
-            time.sleep(0.5)
-            return {}
-        return polled
 
     def _take_over(self) -> None:
         """Open the memories of the new partitions, and go back to the first record that each has missed."""
@@ -302,50 +252,27 @@ class Linker:
 
     def _commit(self, polled: dict[TopicPartition, list[Any]]) -> None:
         ends = {
-            place: OffsetAndMetadata(records[-1].offset + 1, "", -1)
+            place: records[-1].offset + 1
             for place, records in polled.items()
             if place not in self.partitions.gone and records[-1].offset >= self.sent_up_to[place]
         }
-        try:
-            if ends:
-                self.consumer.commit(ends)
-        except CommitFailedError:
-            log.warning("the group was rebalanced before the commit; these records come again")
-        except KafkaError as error:
-            # They come again after a restart; else the next commit covers them.
-            log.warning("not committed", error=f"{type(error).__name__}: {error}")
+        commit(self.consumer, ends)
 
     def _dead_letter(self, record: Any, reason: str, error: str) -> None:
         """Returns when the broker has the dead letter; leaves when it does not take it in time."""
-        headers = dead_letter_headers(
-            topic=record.topic,
-            partition=record.partition,
-            offset=record.offset,
-            stage=STAGE,
-            reason=reason,
-            error=error,
-            headers=[(name, value or b"") for name, value in record.headers],
-            null=record.value is None,
-        )
-        place = dead_letter_id(record.topic, record.partition, record.offset)
-        retry = tenacity.Retrying(
-            wait=tenacity.wait_exponential_jitter(multiplier=0.1, max=5),
-            stop=tenacity.stop_after_delay(self.settings.deliver_limit_seconds),
-            reraise=True,
-        )
         try:
-            for attempt in retry:
-                with attempt:
-                    self.producer.send(
-                        self.settings.name(ARTICLES_DLQ.name),
-                        key=record.key or place.encode(),
-                        value=record.value or b"",
-                        headers=headers,
-                    ).get(timeout=self.settings.producer_timeout_seconds)
+            write_dead_letter(
+                self.producer,
+                self.settings.name(ARTICLES_DLQ.name),
+                record,
+                stage=STAGE,
+                reason=reason,
+                error=error,
+                answer_seconds=self.settings.producer_timeout_seconds,
+                limit_seconds=self.settings.deliver_limit_seconds,
+            )
         except Exception as failure:  # noqa: BLE001 - whatever it is, time is up
             self.leave(f"no dead letter could be written: {type(failure).__name__}: {failure}")
-        DEAD_LETTERS.labels(STAGE, reason).inc()
-        log.warning("dead letter", id=place, reason=reason, error=error[:200])
 
     def leave(self, why: str) -> NoReturn:
         """Stop at once; nothing in hand is committed."""

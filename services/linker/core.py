@@ -15,11 +15,12 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from hashlib import blake2b
-from typing import Any, Protocol
+from typing import Any
 
 from schemas.article import DedupedArticle, Paragraph, in_utc
 from schemas.story import Fingerprints, Follow, Leads, Overlap, SeenFirst, SeenParagraph, Shared, Story
 from schemas.words import find_words
+from services.store import MemoryStore, Store
 
 SHINGLE_WORDS = 5
 """Words in a shingle. With 3 words two reports on one event share phrases: of the pairs found in 3,997 labelled
@@ -42,38 +43,6 @@ _MARK = struct.Struct(">6sH")
 _OWNER = struct.Struct(">q16sI")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
-
-
-class Store(Protocol):
-    """Keys and values that outlive the process."""
-
-    def get(self, key: bytes) -> bytes | None:
-        """The value, if there is one."""
-
-    def put(self, key: bytes, value: bytes) -> None:
-        """Remember."""
-
-    def delete(self, key: bytes) -> None:
-        """Forget; nothing happens where there is none."""
-
-
-class MemoryStore:
-    """A store that ends with the process: for a dry run."""
-
-    def __init__(self) -> None:
-        self.rows: dict[bytes, bytes] = {}
-
-    def get(self, key: bytes) -> bytes | None:
-        """The value, if there is one."""
-        return self.rows.get(key)
-
-    def put(self, key: bytes, value: bytes) -> None:
-        """Remember."""
-        self.rows[key] = value
-
-    def delete(self, key: bytes) -> None:
-        """Forget."""
-        self.rows.pop(key, None)
 
 
 # ---------------------------------------------------------------- an article's fingerprints

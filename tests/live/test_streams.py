@@ -20,6 +20,7 @@ from schemas.story import Story
 from schemas.topics import ARTICLES_STORIES
 from tests.live.harness import Pipeline, wait_until
 from tests.live.test_boilerplate import learned, records, results, send
+from tests.quality.test_copies import pairs
 from tests.quality.test_repeats import rows
 
 GROUPS = ("deduper", "linker")
@@ -37,10 +38,6 @@ def article(row: dict[str, Any], texts: list[str]) -> CleanArticle:
         language_confidence=1,
         kept=tuple(Paragraph(index=index, text=text) for index, text in enumerate(texts)),
     )
-
-
-def pairs(groups: dict[str, list[str]]) -> set[tuple[str, str]]:
-    return {pair for members in groups.values() for pair in combinations(sorted(members), 2)}
 
 
 def story_pairs(pipeline: Pipeline) -> set[tuple[str, str]]:

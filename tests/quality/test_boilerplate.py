@@ -13,8 +13,9 @@ from schemas.boilerplate import Line
 from services.deduper.app import create_memory
 from services.deduper.boilerplate import sight
 from services.deduper.core import drop_repeats
-from services.deduper.memory import Memory, MemoryStore
+from services.deduper.memory import Memory
 from services.deduper.settings import DeduperSettings
+from services.store import MemoryStore
 from tests.quality.test_repeats import rows
 
 SETTINGS = DeduperSettings(kafka_bootstrap_servers="not needed here")

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from schemas.article import DedupedArticle, Kind, Paragraph, Reason
 from schemas.boilerplate import Line, Ruling
 from services.deduper.boilerplate import line_of, sight
-from services.deduper.memory import MOST_CARRIERS, Found, Memory, MemoryStore
+from services.deduper.memory import MOST_CARRIERS, Found, Memory
+from services.store import MemoryStore
 
 SYLLABLES = ("ba", "cor", "dun", "el", "fen", "gar", "hol", "in", "jor", "kel", "lum", "mar", "nor", "os", "per")
 NAMES = ["".join(parts).capitalize() for parts in product(SYLLABLES, repeat=3)]

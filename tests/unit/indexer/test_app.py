@@ -23,7 +23,7 @@ from services.indexer import app
 from services.indexer.app import EXIT_FORBIDDEN, EXIT_UNDELIVERABLE, Indexer, Pending
 from services.indexer.index import Forbidden, Outcome, Stored, TooLarge, Unavailable, Verdict, Write
 from services.indexer.settings import IndexerSettings
-from services.runtime import confirmed
+from services.runtime import confirmed, group
 from services.runtime.watchdog import Watchdog
 from tests.unit.indexer.articles import tagged
 
@@ -188,7 +188,7 @@ def make(monkeypatch: pytest.MonkeyPatch) -> Make:
 
     def call(**settings: Any) -> Scene:
         scene = Scene(**settings)
-        monkeypatch.setattr(app, "KafkaConsumer", lambda **_: scene.consumer)
+        monkeypatch.setattr(group, "KafkaConsumer", lambda **_: scene.consumer)
         monkeypatch.setattr(confirmed, "KafkaProducer", lambda **_: scene.queue)
         monkeypatch.setattr(app, "os", SimpleNamespace(_exit=leave))
         monkeypatch.setattr(app, "logging", SimpleNamespace(shutdown=lambda: None))

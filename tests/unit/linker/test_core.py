@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 from schemas.article import DedupedArticle, Paragraph
 from schemas.story import Fingerprints, Follow, Leads, Overlap, Story
 from services.linker import core
-from services.linker.core import Links, MemoryStore, Shard, Stories, fingerprint, spread
+from services.linker.core import Links, Shard, Stories, fingerprint, spread
+from services.store import MemoryStore
 
 WINDOW = timedelta(days=14)
 SYLLABLES = ("ba", "cor", "dun", "el", "fen", "gar", "hol", "in", "jor", "kel", "lum", "mar", "nor", "os", "per")
