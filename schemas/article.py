@@ -258,6 +258,7 @@ class Entity(Inner):
     id: str
     name: str
     count: int = Field(ge=1)
+    wikidata: str | None = Field(default=None, description="Its item there (`Q…`), where the user's table has it.")
 
 
 class Place(Inner):
@@ -268,6 +269,7 @@ class Place(Inner):
     count: int = Field(ge=1)
     country_iso_code: str | None = None
     location: Location | None = None
+    wikidata: str | None = Field(default=None, description="Its item there (`Q…`), where the user's table has it.")
 
 
 class Mention(Inner):

@@ -32,7 +32,8 @@ from services.linker.settings import LinkerSettings
 from services.producer.core import Found, Unusable
 from services.producer.sources.files import read_files, read_lines
 from services.store import MemoryStore
-from services.tagger.core import tag_articles
+from services.tagger.core import Knowledge, tag_articles
+from services.tagger.gazetteer import NO_GAZETTEER, load_gazetteer
 from services.tagger.settings import TaggerSettings
 from services.tagger.spacy_model import SpacyModel, load_model
 
@@ -91,8 +92,10 @@ Outcome = TaggedArticle | str
 
 def _steps(only: Only | None) -> Callable[[Sequence[Found]], list[Outcome]]:
     model: SpacyModel | None = None
+    settings = TaggerSettings(kafka_bootstrap_servers="not needed here")
+    knowledge = Knowledge(NO_GAZETTEER)
     if only in (None, Only.TAGGER):
-        settings = TaggerSettings(kafka_bootstrap_servers="not needed here")
+        knowledge = Knowledge(load_gazetteer(), settings.refinements)
         model = load_model(settings.model, settings.model_batch_size)
 
     policy = CleanerSettings(kafka_bootstrap_servers="not needed here").policy
@@ -118,7 +121,7 @@ def _steps(only: Only | None) -> Callable[[Sequence[Found]], list[Outcome]]:
             except Exception as error:  # noqa: BLE001 - as in the stage, one article's failure is its own
                 before.append(str(error) or type(error).__name__)
         good = [each for each in before if not isinstance(each, str)]
-        tagged = iter(_tag(model, good))
+        tagged = iter(_tag(model, knowledge, good))
         return [each if isinstance(each, str) else next(tagged) for each in before]
 
     return run
@@ -145,16 +148,17 @@ def _memory(settings: DeduperSettings) -> Callable[[CleanArticle], DedupedArticl
     return remember
 
 
-def _tag(model: SpacyModel | None, articles: Sequence[DedupedArticle]) -> list[Outcome]:
+def _tag(model: SpacyModel | None, knowledge: Knowledge, articles: Sequence[DedupedArticle]) -> list[Outcome]:
     """The articles with their entities; as in the stage, what fails together is tried one by one."""
     if model is None:
         return [TaggedArticle.model_validate(each.model_dump()) for each in articles]
     try:
-        return list(tag_articles(articles, model.find_spans, model.languages, {"model": model.version}))
+        versions = {"model": model.version}
+        return list(tag_articles(articles, model.find_spans, model.languages, versions, knowledge))
     except Exception as error:  # noqa: BLE001 - one article's failure is its own
         if len(articles) == 1:
             return [str(error) or type(error).__name__]
-        return [outcome for each in articles for outcome in _tag(model, [each])]
+        return [outcome for each in articles for outcome in _tag(model, knowledge, [each])]
 
 
 def _as_given(raw: RawArticle, texts: Sequence[str]) -> CleanArticle:

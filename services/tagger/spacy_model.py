@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from schemas.article import Label
-from services.tagger.core import Span
+from services.tagger.names import Span
 
 if TYPE_CHECKING:
     from spacy.language import Language

@@ -15,7 +15,8 @@ from services.cleaner.core import clean_article
 from services.deduper.core import drop_repeats
 from services.producer.core import Found
 from services.producer.sources.files import EXPECTATION, read_files
-from services.tagger.core import tag_articles
+from services.tagger.core import Knowledge, tag_articles
+from services.tagger.gazetteer import load_gazetteer
 from services.tagger.spacy_model import load_model
 
 SEEDS = Path(__file__).parents[2] / "seeds"
@@ -99,7 +100,9 @@ def made() -> dict[str, list[TaggedArticle]]:
     for _, one in found:
         assert isinstance(one, Found), one
         deduped.append(drop_repeats(clean_article(one.article, RECEIVED)))
-    tagged = tag_articles(deduped, model.find_spans, model.languages, {"model": model.version})
+    tagged = tag_articles(
+        deduped, model.find_spans, model.languages, {"model": model.version}, Knowledge(load_gazetteer())
+    )
     by_file: dict[str, list[TaggedArticle]] = {seed: [] for seed in seeds()}
     for (seed, _), article in zip(found, tagged, strict=True):
         by_file[seed].append(article)

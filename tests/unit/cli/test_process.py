@@ -12,7 +12,7 @@ import pytest
 from schemas.article import Label, RawArticle
 from schemas.identity import article_id
 from services.cli import process
-from services.tagger.core import Span
+from services.tagger.names import Span
 from tests.unit.cli.conftest import Newsflow, Said
 
 KEYS = {

@@ -89,8 +89,8 @@ def test_every_field_has_its_place() -> None:
         "language": "en",
         "publisher": {"name": "harbour-post.example"},
         "producer": "wire",
-        "people": [{"id": "p", "name": "Ada Marsh", "count": 1}],
-        "organisations": [{"id": "o", "name": "Harbour Board", "count": 2}],
+        "people": [{"id": "p", "name": "Ada Marsh", "count": 1, "wikidata": None}],
+        "organisations": [{"id": "o", "name": "Harbour Board", "count": 2, "wikidata": None}],
         "places": [
             {
                 "id": "l",
@@ -98,6 +98,7 @@ def test_every_field_has_its_place() -> None:
                 "count": 1,
                 "country_iso_code": "PT",
                 "location": {"lat": 41.1, "lon": -8.6},
+                "wikidata": None,
             }
         ],
         "mentions": [{"text": "Ada Marsh", "start": 0, "end": 9, "label": "person", "entity_id": "p"}],

@@ -7,9 +7,14 @@ from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 
 from schemas.article import DedupedArticle, Label, Paragraph, TaggedArticle
-from services.tagger.core import Span, tag_articles
+from services.tagger.core import Knowledge, tag_articles
+from services.tagger.gazetteer import NO_GAZETTEER
+from services.tagger.names import Span
 
 _MARK = re.compile(r"\[([^|\]]*)\|(\w+)\]")
+
+
+NOTHING_KNOWN = Knowledge(NO_GAZETTEER)
 
 
 def article(body: str, language: str = "en") -> DedupedArticle:
@@ -33,19 +38,24 @@ def finds(spans: Sequence[Span]) -> Callable[[Sequence[str]], list[list[Span]]]:
 
 def tag(body: str, spans: Sequence[Span]) -> TaggedArticle:
     """One English article, tagged by a model that finds these spans."""
-    (tagged,) = tag_articles([article(body)], finds(spans), frozenset({"en"}), {"model": "fake-1"})
+    (tagged,) = tag_articles([article(body)], finds(spans), frozenset({"en"}), {"model": "fake-1"}, NOTHING_KNOWN)
     return tagged
 
 
-def tag_marked(marked: str) -> TaggedArticle:
-    """One English article, tagged by a model that finds what is marked in it."""
+def marked_spans(marked: str) -> tuple[str, list[Span]]:
+    """The text without its marks, and what is marked."""
     body, spans, end = "", [], 0
     for mark in _MARK.finditer(marked):
         body += marked[end : mark.start()]
         spans.append(Span(len(body), len(body) + len(mark[1]), Label(mark[2])))
         body += mark[1]
         end = mark.end()
-    return tag(body + marked[end:], spans)
+    return body + marked[end:], spans
+
+
+def tag_marked(marked: str) -> TaggedArticle:
+    """One English article, tagged by a model that finds what is marked in it."""
+    return tag(*marked_spans(marked))
 
 
 def names(tagged: TaggedArticle) -> dict[str, list[tuple[str, int]]]:

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from schemas.article import Label, TaggedArticle
-from services.tagger.core import Span
+from services.tagger.names import Span
 
 from .marking import tag
 

