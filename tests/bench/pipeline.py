@@ -61,7 +61,7 @@ def bare(articles: Sequence[str], processes: int) -> float:
     """Articles a second of the bare loop."""
     context = multiprocessing.get_context("spawn")
     start, out = context.Barrier(processes), context.SimpleQueue()
-    model = TaggerSettings(kafka_bootstrap_servers="-").model
+    model = TaggerSettings(kafka_bootstrap_servers="-").model[0]
     shares = [articles[number::processes] for number in range(processes)]
     workers = [context.Process(target=_bare, args=(model, share, start, out)) for share in shares]
     for worker in workers:

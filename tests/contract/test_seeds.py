@@ -100,9 +100,7 @@ def made() -> dict[str, list[TaggedArticle]]:
     for _, one in found:
         assert isinstance(one, Found), one
         deduped.append(drop_repeats(clean_article(one.article, RECEIVED)))
-    tagged = tag_articles(
-        deduped, model.find_spans, model.languages, {"model": model.version}, Knowledge(load_gazetteer())
-    )
+    tagged = tag_articles(deduped, {"en": model}, Knowledge(load_gazetteer()))
     by_file: dict[str, list[TaggedArticle]] = {seed: [] for seed in seeds()}
     for (seed, _), article in zip(found, tagged, strict=True):
         by_file[seed].append(article)

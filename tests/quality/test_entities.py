@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import os
 import re
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -102,6 +103,18 @@ def article(text: str) -> DedupedArticle:
     )
 
 
+class Found(NamedTuple):
+    """A model that has found what it finds."""
+
+    version: str
+    spans: list[list[Span]]
+
+    def find_spans(self, texts: Sequence[str]) -> list[list[Span]]:
+        """The spans found, for all texts at once."""
+        assert len(texts) == len(self.spans)
+        return self.spans
+
+
 class Scored(NamedTuple):
     """A set's texts and names, what the bare model found in them, and what the tagger makes of it."""
 
@@ -115,15 +128,8 @@ class Scored(NamedTuple):
 
     def tagged(self, refinements: frozenset[Refinement]) -> set[Name]:
         """The tagger's names, with some of its refinements."""
-        found = iter(self.spans)
         knowledge = Knowledge(load_gazetteer(), refinements)
-        tagged = tag_articles(
-            [article(text) for text in self.texts],
-            lambda texts: [next(found) for _ in texts],
-            frozenset({"en"}),
-            {},
-            knowledge,
-        )
+        tagged = tag_articles([article(text) for text in self.texts], {"en": Found("found", self.spans)}, knowledge)
         return {Name(i, one.start, one.end, one.label) for i, each in enumerate(tagged) for one in each.mentions}
 
     def loose_f1(self, found: set[Name], label: Label | None = None) -> float:

@@ -12,6 +12,7 @@ import pytest
 from schemas.article import Label, RawArticle
 from schemas.identity import article_id
 from services.cli import process
+from services.tagger import load
 from services.tagger.names import Span
 from tests.unit.cli.conftest import Newsflow, Said
 
@@ -45,8 +46,8 @@ def find_spans(texts: Sequence[str]) -> list[list[Span]]:
 @pytest.fixture(autouse=True)
 def _small_model(monkeypatch: pytest.MonkeyPatch) -> None:
     """Knows three names, and is there at once."""
-    model = SimpleNamespace(find_spans=find_spans, languages=frozenset({"en"}), version="small-1")
-    monkeypatch.setattr(process, "load_model", lambda *_: model)
+    model = SimpleNamespace(find_spans=find_spans, version="small-1")
+    monkeypatch.setattr(load, "load_models", lambda *_: {"en": model})
 
 
 def lines(said: Said) -> list[dict[str, Any]]:
@@ -168,8 +169,8 @@ def test_an_article_that_the_model_fails_on_holds_up_no_other(
             raise ValueError("[E088] too long")
         return find_spans(texts)
 
-    model = SimpleNamespace(find_spans=fail, languages=frozenset({"en"}), version="small-1")
-    monkeypatch.setattr(process, "load_model", lambda *_: model)
+    model = SimpleNamespace(find_spans=fail, version="small-1")
+    monkeypatch.setattr(load, "load_models", lambda *_: {"en": model})
     stdin = record(body=REPEAT) + record(body=f"{REPEAT} poison") + record(body=TEXT)
     found = lines(newsflow("process", "-", "--json", stdin=stdin))
     assert [bool(line["error"]) for line in found] == [False, True, False]
@@ -212,10 +213,10 @@ def test_only_the_tagger_believes_the_language_that_is_stated(newsflow: Newsflow
 
 @pytest.fixture
 def no_model(monkeypatch: pytest.MonkeyPatch) -> None:
-    def load_model(*_: object) -> None:
+    def load_tagger(*_: object) -> None:
         raise AssertionError("it takes a second, and nobody needs it here")
 
-    monkeypatch.setattr(process, "load_model", load_model)
+    monkeypatch.setattr(process, "load_tagger", load_tagger)
 
 
 @pytest.mark.usefixtures("no_model")

