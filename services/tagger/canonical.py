@@ -16,7 +16,7 @@ from typing import NamedTuple
 from schemas.article import Label, Location
 from services.tagger.folding import folded
 from services.tagger.gazetteer import Gazetteer, Kind, KnownPlace
-from services.tagger.names import Name, bracketed_acronyms, is_acronym
+from services.tagger.names import Name, bracketed_acronyms, is_acronym, without_legal_form
 
 
 class Canonical(NamedTuple):
@@ -126,11 +126,6 @@ def _full_names(
 
 # ---------------------------------------------------------------- organisations
 
-_LEGAL_FORM = re.compile(
-    r",?\s(?:Inc|Incorporated|Corp|Corporation|Co|Company|Ltd|Limited|LLC|LLP|PLC|plc|AG|SE|SA|S\.A|NV|N\.V|GmbH|KG|AB|ASA"
-    r"|A/S|Oyj|SpA|S\.p\.A|Pty|Bhd|KK)\.?$"
-)
-
 
 def _organisations(
     body: str, names: Sequence[Name], gazetteer: Gazetteer
@@ -140,15 +135,15 @@ def _organisations(
     In this order: what the article itself says by brackets, what the gazetteer knows, and an acronym of the only
     organisation in the article whose initials it has.
     """
-    full_of = {short: _without_form(full) for full, short in bracketed_acronyms(body, names)}
-    long_names = {_without_form(name.text) for name in names if len(name.words) > 1}
+    full_of = {short: without_legal_form(full) for full, short in bracketed_acronyms(body, names)}
+    long_names = {without_legal_form(name.text) for name in names if len(name.words) > 1}
     first: dict[tuple[str, ...], str] = {}
     canonical: dict[tuple[tuple[str, ...], bool], str] = {}
     for name in names:
         key = name.words, name.text.isupper()
         if key in canonical:
             continue
-        text = _without_form(name.text)
+        text = without_legal_form(name.text)
         known = gazetteer.organisation(full_of.get(text, text)) or gazetteer.organisation(text)
         if text in full_of:
             canonical[key] = gazetteer.organisation(full_of[text]) or full_of[text]
@@ -161,11 +156,6 @@ def _organisations(
     return canonical
 
 
-def _without_form(text: str) -> str:
-    """Without legal form and article: "Siemens AG" is Siemens."""
-    return _LEGAL_FORM.sub("", text) or text
-
-
 # ---------------------------------------------------------------- places
 
 _MENTIONED = 1.6
@@ -174,7 +164,7 @@ by that alone."""
 _MOST_MENTIONED = 0.4
 _OTHER_DIVISION = 1.0
 """What a state weighs more where another of its country is mentioned: Georgia beside Alabama."""
-_SAME_DIVISION = 2.0
+_SAME_DIVISION = 1.5
 """What a city weighs more whose state is mentioned, and a state one of whose cities is."""
 _CLEAR = 2.2
 """By how much a place must outweigh its namesakes to tell something about the other places."""
@@ -187,6 +177,7 @@ DIVISIONS = frozenset({"AU", "CA", "DE", "GB", "US"})
 _IN = re.compile(
     r"(?:,\s(?:in\s)?(?:the\s)?|\sin\s(?:the\s)?|\s\()(?:[a-z]+(?:ern|al)\s)?(?:state of\s|province of\s)?"
 )
+_STATE = (" state", " State")
 _LIST = re.compile(r",?\s(?:and|or)\s(?:the\s)?[A-Z]|,\s[A-Z][\w.’'-]*(?:\s[A-Z][\w-]*)*,?\s(?:and|or)\s")
 """What stands behind the second of three places that are told one after the other."""
 _CITY_OF = re.compile(
@@ -212,6 +203,10 @@ class _Places:
         choices = {words: gazetteer.places_named(text) for words, text in texts.items()}
         around = {name: place for i, name in enumerate(names) if (place := self._around(body, names, i))}
         countries, divisions = self._context(body, choices, around, hints)
+        for name in names:
+            state = gazetteer.places_named(f"{name.text} State") if body.startswith(_STATE, name.end) else ()
+            if state:
+                self.qualified.append((name.start, name.words, _canonical(state[0][0])))
         for name, place in around.items():
             inside = _inside(choices[name.words], place)
             if inside:
@@ -330,7 +325,8 @@ class _Places:
         if divisions.get((place.country, place.division), set()) - {words}:
             return told + _SAME_DIVISION
         others = any(country == place.country for country, _ in divisions)
-        return told + (_OTHER_DIVISION if place.kind is Kind.REGION and others else 0)
+        by_its_name = place.kind is Kind.REGION and folded(place.name) == words
+        return told + (_OTHER_DIVISION if by_its_name and others else 0)
 
 
 def _inside(choices: Sequence[tuple[KnownPlace, float]], around: KnownPlace) -> KnownPlace | None:

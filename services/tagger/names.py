@@ -241,7 +241,8 @@ _NO_NAMES = frozenset(
 def _known_in_small_letters(name: Name, gazetteer: Gazetteer) -> bool:
     """A word without any capital is a name in a chat, and in the news that of an agency ("dpa")."""
     places = gazetteer.places_named(name.text)
-    return bool(places and places[0][1] >= _LEAST_IN) or gazetteer.organisation(name.text) is not None
+    city = name.label is Label.PLACE and places and places[0][1] >= _LEAST_BESIDE
+    return bool(city) or gazetteer.organisation(name.text) is not None
 
 
 def _place_in_place(body: str, name: Name, gazetteer: Gazetteer) -> list[Name]:
@@ -342,13 +343,41 @@ _LOOK_AHEAD = 80
 
 def _known(body: str, names: list[Name], gazetteer: Gazetteer) -> list[Name]:
     """The names without nationalities, known ones with their label, and known ones that were missed."""
-    people = {word for name in names if name.label is Label.PERSON and len(name.words) > 1 for word in name.words}
+    people = {
+        word
+        for name in names
+        if name.label is Label.PERSON and len(name.words) > 1 and not _is_known_city(name.text, gazetteer)
+        for word in name.words
+    }
     labelled = [
         _with_known_label(body, name, people, gazetteer)
         for name in names
         if name.entity or not gazetteer.nationality(name.text)
     ]
-    return _with_missed(labelled, list(_missed(body, labelled, people, gazetteer)))
+    completed = _with_missed(labelled, list(_missed(body, labelled, people, gazetteer)))
+    return _places_beside_places(body, completed, people, gazetteer)
+
+
+def _places_beside_places(body: str, names: list[Name], people: set[str], gazetteer: Gazetteer) -> list[Name]:
+    """Cities that the model took for something else: "Lincoln, Nebraska", "London and Copenhagen"."""
+    found = list(names)
+    for i, name in enumerate(names):
+        if name.label is Label.PLACE or name.entity or not people.isdisjoint(name.words):
+            continue
+        places = gazetteer.places_named(name.text)
+        if not places or gazetteer.organisation(name.text):
+            continue
+        following = names[i + 1] if i + 1 < len(names) else None
+        if following and following.label is Label.PLACE and body[name.end : following.start] == ", ":
+            around = [place for place, _ in gazetteer.places_named(following.text) if place.kind is not Kind.CITY]
+            inside = {(place.country, place.division) for place, _ in places}
+            if any((wide.country, wide.division) in inside or not wide.division for wide in around):
+                found[i] = name._replace(label=Label.PLACE)
+        for other in (found[i - 1] if i else None, following):
+            between = body[min(name.end, other.end) : max(name.start, other.start)] if other else ""
+            if other and other.label is Label.PLACE and between == " and " and places[0][1] >= _LEAST_BESIDE:
+                found[i] = name._replace(label=Label.PLACE)
+    return found
 
 
 _ORGANISATION_ENDS = re.compile(
@@ -375,6 +404,11 @@ def _by_form(body: str, name: Name) -> Name:
     return name
 
 
+def _is_known_city(text: str, gazetteer: Gazetteer) -> bool:
+    places = gazetteer.places_named(text)
+    return bool(places and places[0][1] >= _LEAST_BESIDE)
+
+
 def _with_known_label(body: str, name: Name, people: set[str], gazetteer: Gazetteer) -> Name:
     if name.entity is None:
         name = _by_form(body, name)
@@ -388,13 +422,20 @@ def _with_known_label(body: str, name: Name, people: set[str], gazetteer: Gazett
         return name
     best, weight = places[0]
     said_to_be_in = _PLACE_BEFORE.search(body, max(0, name.start - _LOOK_BACK), name.start)
-    if best.kind is not Kind.CITY or (said_to_be_in and weight >= _LEAST_IN):
+    several_words = len(name.words) > 1 and people.isdisjoint(name.words)
+    if (
+        best.kind is not Kind.CITY
+        or (said_to_be_in and weight >= _LEAST_IN)
+        or (several_words and weight >= _LEAST_BESIDE)
+    ):
         return name._replace(label=Label.PLACE)
     return name
 
 
-_LEAST_IN = 6.0
-"""Weight from which a city is one where something is said to be in it."""
+_LEAST_IN = 5.5
+"""Weight from which a city is one where something is said to be in it: some 30,000 inhabitants."""
+_LEAST_BESIDE = 6.0
+"""Weight from which a city of several words is no person, and one beside another place no organisation."""
 
 
 def _missed(body: str, names: list[Name], people: set[str], gazetteer: Gazetteer) -> Iterator[Name]:
@@ -426,7 +467,8 @@ def _label_of_run(body: str, start: int, end: int, gazetteer: Gazetteer) -> Labe
     if best.kind is not Kind.CITY:
         return Label.PLACE
     said_to_be_in = _PLACE_BEFORE.search(body, max(0, start - _LOOK_BACK), start)
-    return Label.PLACE if said_to_be_in and weight >= _WELL_KNOWN else None
+    # Only a city has two words like "Buenos Aires".
+    return Label.PLACE if weight >= _WELL_KNOWN and (said_to_be_in or " " in text) else None
 
 
 def _with_missed(names: list[Name], missed: list[Name]) -> list[Name]:
@@ -440,10 +482,13 @@ _SPEECH = (
     "|admits|insisted|insists|joked|replied|thinks|thought|believes|believed|remembers|remembered|laughed|laughs"
 )
 _SPEAKS = re.compile(rf"\s(?:{_SPEECH})\b")
-_SPOKEN_BY = re.compile(r"[,?!]['\"”’]\s(?:said|says|added|adds|explained|explains|recalled|recalls)\s$")
+_SPOKEN_BY = re.compile(
+    r"[,?!]['\"”’]\s(?:said|says|added|adds|explained|explains|recalled|recalls)\s(?:[a-z]+\s){0,2}$"
+)
 _HONORIFIC = re.compile(r"\b(?:Mr|Mrs|Ms|Miss|Dr|Prof|Sir|Dame)\.?\s$")
 _HONOURED = re.compile(r"\b(?:Mr|Mrs|Ms|Miss|Dr|Prof)\.?\s(?=[A-Z])((?:[A-Z][\w’'-]*+\s?){1,3})")
-_ALONE = re.compile(r"(?<![\w.’'-])[A-Z][a-z’'-]*[a-z](?![\w’'-])")
+_LONGEST_SURNAME = 2
+"""Words. Of three on the model's own label is mostly right: "the Sunshine Skyway Bridge said" does not come."""
 _FOLLOWS_NAME = re.compile(r"[\w.’'-]+\s$")
 
 
@@ -476,9 +521,12 @@ def _speaks(body: str, start: int, end: int) -> bool:
 
 
 def _may_be_surname(text: str, gazetteer: Gazetteer) -> bool:
+    """Whether it is written as a person's name, and is not known as something else."""
     places = gazetteer.places_named(text)
     return bool(
-        _ALONE.fullmatch(text)
+        all(word[:1].isupper() and word[1:] and not word.isupper() for word in text.split())
+        and text.replace("-", "").replace("’", "").replace("'", "").replace(" ", "").isalpha()
+        and len(text.split()) <= _LONGEST_SURNAME
         and not gazetteer.organisation(text)
         and not gazetteer.nationality(text)
         and not (places and places[0][1] >= _LEAST_IN)
@@ -594,13 +642,29 @@ def _labelled_alike(body: str, names: list[Name]) -> list[Name]:
     the model called an organisation or a place.
     """
     surnames = _surnames(body, names)
+    firms = {
+        folded(without_legal_form(name.text))
+        for name in names
+        if name.label is Label.ORGANISATION and _LEGAL_FORM_AFTER.search(name.text)
+    }
     votes: dict[tuple[str, ...], Counter[Label]] = {}
     for name in names:
-        label = Label.PERSON if name.text in surnames else name.label
+        label = Label.PERSON if name.text in surnames else Label.ORGANISATION if name.words in firms else name.label
         votes.setdefault(name.words, Counter())[label] += 1
     # most_common() keeps labels with equal votes in the order of their first vote.
     labels = {words: counted.most_common(1)[0][0] for words, counted in votes.items()}
     return [name._replace(label=labels[name.words]) for name in names]
+
+
+_LEGAL_FORM_AFTER = re.compile(
+    r",?\s(?:Inc|Incorporated|Corp|Corporation|Co|Company|Ltd|Limited|LLC|LLP|PLC|plc|AG|SE|SA|S\.A|NV|N\.V|GmbH|KG|AB"
+    r"|ASA|A/S|Oyj|SpA|S\.p\.A|Pty|Bhd|KK)\.?$"
+)
+
+
+def without_legal_form(text: str) -> str:
+    """ "Siemens AG" is Siemens."""
+    return _LEGAL_FORM_AFTER.sub("", text) or text
 
 
 def _surnames(body: str, names: list[Name]) -> set[str]:
@@ -671,4 +735,6 @@ def _occurrences(body: str, names: list[Name], wanted: Mapping[str, Label]) -> I
 
 _SMALL_WORD = re.compile(r"\b[a-z]+\b")
 _NOT_ALONE_AFTER = re.compile(r"[\w&-]|['’.]\w{2}|\s[A-Z]")
-_NOT_ALONE_BEFORE = re.compile(r"[\w&.’'-]$|(?<![.!?]\s)(?<![.!?][\"”’]\s)(?<!^)\b[A-Z][\w’'-]*\s$")
+_NOT_ALONE_BEFORE = re.compile(
+    r"[\w&.’'-]$|(?<![.!?]\s)(?<![.!?][\"”’]\s)(?<!^)\b(?!The\s|A\s|An\s|In\s|At\s)[A-Z][\w’'-]*\s$"
+)
