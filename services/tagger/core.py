@@ -16,7 +16,7 @@ from services.tagger.canonical import NO_ALIASES, Aliases, Canonical, canonical_
 from services.tagger.gazetteer import Gazetteer
 from services.tagger.names import EVERY_REFINEMENT, Refinement, Span, find_names
 
-VERSION = "3"
+VERSION = "4"
 """Changes whenever the same article and the same spans would give other entities."""
 
 UNSUPPORTED_LANGUAGE = "entities_unsupported_language"

@@ -17,7 +17,9 @@ Tag = Callable[[Sequence[DedupedArticle]], list[TaggedArticle]]
 
 def load_tagger(settings: TaggerSettings) -> Tag:
     """What tags articles (2 s and 400 MB for the default model). Raises OSError and ValueError as its parts do."""
-    models = load_models(settings.model, settings.model_batch_size, settings.gazetteer)
+    models = load_models(
+        settings.model, settings.model_batch_size, settings.remembered_paragraphs, settings.gazetteer
+    )
     aliases: UserFile[AliasNames] = UserFile(settings.aliases, read_aliases, {})
     wikidata: UserFile[dict[str, str]] = UserFile(settings.wikidata, read_wikidata, {})
     gazetteer = load_gazetteer()

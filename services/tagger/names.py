@@ -44,7 +44,7 @@ class Span(NamedTuple):
     end: int
     label: Label
     entity: str | None = None
-    """The canonical name, where whoever found the span knows it: a gazetteer of the user's own."""
+    """The canonical name, where whoever found the span knows it: a gazetteer of the user's own. It has a word."""
 
 
 class Name(NamedTuple):

@@ -52,3 +52,9 @@ class TaggerSettings(StageSettings):
     model_batch_size: int = Field(
         default=16, ge=1, description="Texts that the model works on at once: 16 is fastest, 256 costs 15 %."
     )
+    remembered_paragraphs: int = Field(
+        default=50_000,
+        ge=0,
+        description="Paragraphs whose names each child process keeps (some 25 MB), so that one that comes again, "
+        "in a copy or a correction, is not read again. 0 for none.",
+    )

@@ -7,22 +7,33 @@ from __future__ import annotations
 
 import hashlib
 import os
+import time
 import warnings
+from bisect import bisect_right
+from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+import structlog
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from schemas.article import Label
+from services.tagger.folding import folded
 from services.tagger.names import Span
+from services.tagger.paragraphs import Part, Piece, parts_of, pieces_of
 from services.tagger.user_files import UserFile
 
 if TYPE_CHECKING:
     from spacy.language import Language
     from spacy.pipeline import EntityRuler
+    from spacy.tokens import Doc
+
+    from services.tagger.decoding import EntityDecoder
+
+log = structlog.get_logger(__name__)
 
 MAX_PIECE_LENGTH = 10_000
 """Characters given to the model as one text: more than the longest of 5,000 agency reports. A text of 100,000
@@ -57,46 +68,100 @@ class SpacyModel:
     batch_size: int
     """Pieces of text in one step of the model."""
     pipeline: Language
+    decoder: EntityDecoder | None
+    """None for a model that only spaCy's own loop can decode."""
+    remembered: int = 0
+    """Paragraphs whose names stay in memory, so that one that comes again is not read again."""
     own_names: UserFile[EntityRuler | None] = field(default_factory=lambda: UserFile(None, lambda _: None, None))
     """The user's own names, which go before the model's."""
     characters_kept: int = field(default=0, init=False)
     """How many of `KEPT_CHARACTERS` have been read."""
+    _memory: OrderedDict[bytes, list[Span]] = field(default_factory=OrderedDict, init=False)
+    """Key of a paragraph -> its names as offsets into it; what was not asked for the longest comes first."""
+    _ruler: EntityRuler | None = field(default=None, init=False)
 
     def find_spans(self, texts: Sequence[str]) -> list[list[Span]]:
         """The people, organisations and places of each text, in order, as offsets into that whole text.
 
-        A text of any length is read to its end: beyond `MAX_PIECE_LENGTH` it goes to the model in pieces,
-        cut between paragraphs wherever there is a break.
+        A text of any length is read to its end: it goes to the model in pieces of at most `MAX_PIECE_LENGTH`, cut
+        between paragraphs wherever there is a break, each with the words beside it that have a say in its names.
+        Paragraphs that are remembered are left out; what would be found in them is the same.
         """
-        # Not a paragraph at a time: that was 3 % faster, but where it gave other labels than whole articles, and
-        # the rest of the article told which were right, it had 98 of 232 right and whole articles 183 of 241.
+        # Not a paragraph at a time: without the words beside it, where it gave other labels than whole articles,
+        # and the rest of the article told which were right, it had 98 of 232 right and whole articles 183 of 241.
         ruler = self.own_names.current()
-        found: list[list[Span]] = [[] for _ in texts]
-        pieces = [(spans, *piece) for spans, text in zip(found, texts, strict=True) for piece in _pieces(text)]
+        if ruler is not self._ruler:
+            self._ruler = ruler
+            self._memory.clear()
+        reach = self.decoder.reach if self.decoder else 0
+        parts = [parts_of(text, reach, MAX_PIECE_LENGTH) for text in texts]
+        found = [[self._recall(part.key) for part in each] for each in parts]
+        pieces = [p for i, each in enumerate(parts) for p in pieces_of(i, each, found[i], MAX_PIECE_LENGTH)]
         for first in range(0, len(pieces), self.batch_size):
             batch = pieces[first : first + self.batch_size]
-            if self.characters_kept < KEPT_CHARACTERS:
-                for _, _, text in batch:
-                    self.pipeline.make_doc(text)
-                    self.characters_kept += len(text)
-            # Without a zone every word ever seen would stay in memory.
-            with self.pipeline.memory_zone():
-                docs = self.pipeline.pipe([text for _, _, text in batch], batch_size=self.batch_size)
-                for (spans, offset, _), doc in zip(batch, docs, strict=True):
-                    spans.extend(
-                        Span(
-                            offset + entity.start_char,
-                            offset + entity.end_char,
-                            LABELS[entity.label_],
-                            entity.ent_id_ or None,
-                        )
-                        for entity in (ruler(doc) if ruler else doc).ents
-                        if entity.label_ in LABELS
-                    )
-        return found
+            for piece, spans in zip(batch, self._read(texts, parts, batch), strict=True):
+                found[piece.text][piece.first : piece.behind] = spans
+                for part, of in zip(parts[piece.text][piece.first : piece.behind], spans, strict=True):
+                    self._remember(part.key, of)
+        return [
+            [
+                span._replace(start=part.start + span.start, end=part.start + span.end)
+                for part, spans in zip(each, of, strict=True)
+                for span in spans or ()
+            ]
+            for each, of in zip(parts, found, strict=True)
+        ]
+
+    def _recall(self, key: bytes | None) -> list[Span] | None:
+        if key is None or key not in self._memory:
+            return None
+        self._memory.move_to_end(key)
+        return self._memory[key]
+
+    def _remember(self, key: bytes | None, spans: list[Span]) -> None:
+        # What spaCy's own loop finds in a paragraph may depend on the whole text.
+        if key is not None and self.remembered and self.decoder:
+            self._memory[key] = spans
+            if len(self._memory) > self.remembered:
+                self._memory.popitem(last=False)
+
+    def _read(
+        self, texts: Sequence[str], parts: Sequence[Sequence[Part]], pieces: Sequence[Piece]
+    ) -> Iterator[list[list[Span]]]:
+        """For each piece, what the model finds in each part of it, as offsets into the part."""
+        places = [(parts[p.text][p.first].before, parts[p.text][p.behind - 1].after) for p in pieces]
+        batch = [texts[piece.text][start:end] for piece, (start, end) in zip(pieces, places, strict=True)]
+        if self.characters_kept < KEPT_CHARACTERS:
+            for text in batch:
+                self.pipeline.make_doc(text)
+                self.characters_kept += len(text)
+        # Without a zone every word ever seen would stay in memory.
+        with self.pipeline.memory_zone():
+            for piece, (offset, _), doc in zip(pieces, places, self._docs(batch), strict=True):
+                inside = parts[piece.text][piece.first : piece.behind]
+                spans: list[list[Span]] = [[] for _ in inside]
+                for entity in doc.ents:
+                    start = offset + entity.start_char
+                    at = bisect_right(inside, start, key=lambda part: part.start) - 1
+                    # What begins in the words beside the piece belongs to the parts that they are of.
+                    if entity.label_ in LABELS and at >= 0 and start < inside[at].end:
+                        start -= inside[at].start
+                        end = start + len(entity.text)
+                        spans[at].append(Span(start, end, LABELS[entity.label_], entity.ent_id_ or None))
+                yield spans
+
+    def _docs(self, texts: Sequence[str]) -> Iterator[Doc]:
+        """The texts with their entities: the model's, and before them the user's own."""
+        docs = [self.pipeline.make_doc(text) for text in texts]
+        if self.decoder is None:
+            ner: Any = self.pipeline.get_pipe("ner")
+            docs = list(ner.pipe(docs, batch_size=self.batch_size))
+        else:
+            self.decoder.set_entities(docs)
+        yield from map(self._ruler, docs) if self._ruler else docs
 
 
-def load_model(name: str, batch_size: int = 16) -> SpacyModel:
+def load_model(name: str, batch_size: int = 16, remembered: int = 0) -> SpacyModel:
     """Load the installed model package `name` (about 1 s and 300 MB for the default model).
 
     Call it in the process that is to use it, before anything there imports numpy, whose OpenBLAS counts its
@@ -108,10 +173,9 @@ def load_model(name: str, batch_size: int = 16) -> SpacyModel:
     """
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # noqa: TID251 - not a setting: it tells numpy
     import spacy  # noqa: PLC0415
-    from thinc.api import NumpyOps, set_current_ops  # noqa: PLC0415
+    from thinc.api import set_current_ops  # noqa: PLC0415
 
-    # Matrix products by numpy's OpenBLAS, not by BLIS: 34 articles a second and core in place of 26.
-    set_current_ops(NumpyOps(use_blis=False))
+    set_current_ops(_fastest_ops())
     if not spacy.util.is_package(name):
         raise OSError(f"the model package {name} is not installed")
     with warnings.catch_warnings():
@@ -141,7 +205,44 @@ def load_model(name: str, batch_size: int = 16) -> SpacyModel:
         languages=frozenset({meta["lang"]}),
         batch_size=batch_size,
         pipeline=pipeline,
+        decoder=_decoder(pipeline, name),
+        remembered=remembered,
     )
+
+
+def _fastest_ops() -> Any:
+    """Matrix products by numpy's OpenBLAS, or by BLIS where that is clearly the faster here.
+
+    On processors with AVX-512 OpenBLAS was (14 to 40 ms for the product below); on others that is not said.
+    """
+    import numpy as np  # noqa: PLC0415 - as in load_model
+    from thinc.api import NumpyOps  # noqa: PLC0415
+
+    words, weights = np.ones((8000, 288), dtype="f"), np.ones((288, 288), dtype="f")
+
+    def seconds(ops: Any) -> float:
+        started = time.perf_counter()
+        ops.gemm(words, weights, trans2=True)
+        return time.perf_counter() - started
+
+    openblas, blis = NumpyOps(use_blis=False), NumpyOps(use_blis=True)
+    times = [(seconds(openblas), seconds(blis)) for _ in range(5)]  # in turns: the machine has other work
+    best, other = (min(each) for each in zip(*times, strict=True))
+    return blis if other < best * CLEARLY_FASTER else openblas
+
+
+CLEARLY_FASTER = 0.8
+"""Share of the time, below what a busy machine makes two equal libraries differ by."""
+
+
+def _decoder(pipeline: Language, name: str) -> EntityDecoder | None:
+    from services.tagger.decoding import EntityDecoder  # noqa: PLC0415 - imports numpy
+
+    try:
+        return EntityDecoder(pipeline.get_pipe("ner"))
+    except ValueError as error:
+        log.warning("spaCy's own loop decodes this model: 2.5 times the time", model=name, reason=str(error))
+        return None
 
 
 KNOWN: dict[str, str] = {
@@ -173,13 +274,15 @@ def model_fingerprint(folder: Path) -> str:
     return whole.hexdigest()
 
 
-def load_models(names: Sequence[str], batch_size: int = 16, own_names: Path | None = None) -> dict[str, SpacyModel]:
+def load_models(
+    names: Sequence[str], batch_size: int = 16, remembered: int = 0, own_names: Path | None = None
+) -> dict[str, SpacyModel]:
     """The installed models by the language that each knows. Raises as `load_model` does, and ValueError where two
     know the same language.
     """
     models: dict[str, SpacyModel] = {}
     for name in names:
-        model = load_model(name, batch_size)
+        model = load_model(name, batch_size, remembered)
         (language,) = model.languages
         if language in models:
             raise ValueError(
@@ -213,6 +316,12 @@ def _read_ruler(pipeline: Language, path: Path) -> EntityRuler:
     return ruler
 
 
+def _with_a_word(name: str) -> str:
+    if not folded(name):
+        raise ValueError("must hold a letter or a digit")
+    return name
+
+
 class _Pattern(BaseModel):
     """A line of a user's gazetteer, in the form of spaCy's entity_ruler."""
 
@@ -220,20 +329,4 @@ class _Pattern(BaseModel):
 
     label: Literal["PERSON", "ORG", "GPE", "LOC", "FAC"]
     pattern: Annotated[str, Field(min_length=1)] | Annotated[list[dict[str, Any]], Field(min_length=1)]
-    id: str | None = Field(default=None, min_length=1, description="The canonical name.")
-
-
-def _pieces(text: str, longest: int = MAX_PIECE_LENGTH) -> Iterator[tuple[int, str]]:
-    """Pieces of at most `longest` characters that together are the text, each with its offset.
-
-    Cut between paragraphs; where one paragraph is too long, after a sentence, else between words, else anywhere.
-    """
-    start = 0
-    while len(text) - start > longest:
-        limit = start + longest
-        cuts = (text.rfind(mark, start, limit) + kept for mark, kept in (("\n\n", 0), (". ", 1), (" ", 0)))
-        end = next((cut for cut in cuts if cut > start), limit)
-        yield start, text[start:end]
-        start = end
-    if start < len(text):
-        yield start, text[start:]
+    id: Annotated[str, AfterValidator(_with_a_word)] | None = Field(default=None, description="The canonical name.")

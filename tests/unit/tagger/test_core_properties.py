@@ -36,7 +36,14 @@ _WORDS = st.sampled_from(
 )
 _BODIES = st.lists(_WORDS | st.text(max_size=4), max_size=24).map(" ".join)
 _SPANS = st.lists(
-    st.builds(Span, st.integers(-2, 140), st.integers(-2, 140), st.sampled_from(list(Label))), max_size=24
+    st.builds(
+        Span,
+        st.integers(-2, 140),
+        st.integers(-2, 140),
+        st.sampled_from(list(Label)),
+        st.none() | st.sampled_from(["Kim Jong Un", "the UN", "習"]),
+    ),
+    max_size=24,
 )
 
 

@@ -7,12 +7,12 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import accumulate
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from schemas.article import Label
 from services.tagger import spacy_model
@@ -125,29 +125,80 @@ def test_an_article_in_the_words_of_the_wires(model: SpacyModel) -> None:
     assert names(tagged)["organisations"] == [("Chosun Ilbo", 1)]
 
 
-@settings(max_examples=100, deadline=None)
-@given(
-    text=st.lists(st.sampled_from(["\n\n", "\n", ". ", ".", " ", "a", "über"])).map("".join),
-    longest=st.integers(1, 9),
-)
-def test_pieces_are_short_and_together_the_text(text: str, longest: int) -> None:
-    pieces = list(spacy_model._pieces(text, longest))
-    assert "".join(piece for _, piece in pieces) == text
-    assert all(0 < len(piece) <= longest and text.startswith(piece, offset) for offset, piece in pieces)
+@pytest.fixture
+def remembering(model: SpacyModel) -> tuple[SpacyModel, list[str]]:
+    """The model with a memory of five paragraphs, and the texts that it had to read."""
+    read: list[str] = []
+
+    def make_doc(text: str) -> object:
+        read.append(text)
+        return model.pipeline.make_doc(text)
+
+    pipeline: Any = SimpleNamespace(
+        make_doc=make_doc, memory_zone=model.pipeline.memory_zone, get_pipe=model.pipeline.get_pipe
+    )
+    fresh = replace(model, remembered=5, pipeline=pipeline)
+    fresh.characters_kept = KEPT_CHARACTERS
+    return fresh, read
 
 
-@pytest.mark.parametrize(
-    ("text", "pieces"),
-    [
-        ("One. Two\n\nThree", ["One. Two", "\n\nThree"]),
-        ("One. Two three", ["One.", " Two three"]),
-        ("One two threefour", ["One two", " threefour"]),
-        ("Onetwothreefour", ["Onetwothre", "efour"]),
-        ("\n\nOne two three", ["\n\nOne two", " three"]),
-    ],
-)
-def test_a_text_is_cut_where_it_hurts_least(text: str, pieces: list[str]) -> None:
-    assert [piece for _, piece in spacy_model._pieces(text, 10)] == pieces
+def test_a_paragraph_between_the_same_words_is_not_read_again(
+    remembering: tuple[SpacyModel, list[str]], model: SpacyModel
+) -> None:
+    remembers, read = remembering
+    first = f"Mr Smith flew to Paris.\n\n{TEXT}\n\nHe left London on Tuesday."
+    again = f"{first}\n\nMs Weiss of Siemens said so."
+    assert remembers.find_spans([first]) == model.find_spans([first])
+    assert remembers.find_spans([first]) == model.find_spans([first])
+    assert read == [first]
+    assert remembers.find_spans([again]) == model.find_spans([again])
+    # The third paragraph now has other words behind it; with each go the words beside it.
+    assert read[1:] == ["has 300 French suppliers.\n\nHe left London on Tuesday.\n\nMs Weiss of Siemens said so."]
+
+
+def test_what_was_asked_for_least_lately_is_forgotten(remembering: tuple[SpacyModel, list[str]]) -> None:
+    remembers, read = remembering
+    texts = [f"The minister flew to {city}." for city in ("London", "Paris", "Tokyo", "Berlin", "Moscow")]
+    remembers.find_spans(texts)
+    remembers.find_spans(texts[:1])
+    remembers.find_spans(["The minister flew to Rome."])
+    assert len(read) == 6
+    remembers.find_spans([*texts[2:], texts[0]])
+    assert len(read) == 6
+    remembers.find_spans(texts[1:2])
+    assert read[6:] == texts[1:2]
+
+
+def test_nothing_is_remembered_where_only_the_models_own_loop_can_decode(
+    remembering: tuple[SpacyModel, list[str]], model: SpacyModel
+) -> None:
+    remembers, read = remembering
+    plain = replace(remembers, decoder=None)
+    plain.characters_kept = KEPT_CHARACTERS
+    text = f"{TEXT}\n\nMr Smith flew to Paris."
+    expected = model.find_spans([text])
+    assert [plain.find_spans([text]), plain.find_spans([text])] == [expected, expected]
+    assert read == [text, text]
+
+
+def test_a_model_that_is_built_otherwise_is_decoded_by_spacy(
+    model: SpacyModel, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ner: Any = model.pipeline.get_pipe("ner")
+    monkeypatch.setitem(ner.cfg, "beam_width", 4)
+    assert spacy_model._decoder(model.pipeline, "its_name") is None
+    assert "its_name" in capsys.readouterr().out
+
+
+def test_the_faster_of_two_libraries_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    def blis_is_taken(openblas: float, blis: float) -> bool:
+        ticks = accumulate([0.0, openblas, 0.0, blis] * 5)
+        monkeypatch.setattr("services.tagger.spacy_model.time.perf_counter", lambda: next(ticks))
+        return bool(spacy_model._fastest_ops().use_blis)
+
+    assert not blis_is_taken(1.0, 3.0)
+    assert not blis_is_taken(1.0, 0.9)
+    assert blis_is_taken(1.0, 0.7)
 
 
 def test_a_process_of_its_own_loads_on_one_thread_without_a_warning() -> None:
@@ -259,6 +310,7 @@ def test_names_of_the_users_own_go_before_the_models(tmp_path: Path) -> None:
         ('{"label": "DOG", "pattern": "Rex"}', "names.jsonl:1: label: Input should be 'PERSON', 'ORG'"),
         ('{"label": "ORG"}', "names.jsonl:1: pattern: Field required"),
         ('{"label": "ORG", "pattern": [{"NO": 1}]}', "names.jsonl"),
+        ('{"label": "ORG", "pattern": "Rex", "id": "-"}', "names.jsonl:1: id: .*a letter or a digit"),
         ('{"label": "ORG", "pattern": "Rex", "ids": 1}', "names.jsonl:1: ids: Extra inputs are not permitted"),
     ],
 )
