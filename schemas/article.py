@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from enum import StrEnum
+from hashlib import sha256
 from typing import Annotated, Any, Self
 from urllib.parse import urlsplit
 
@@ -156,6 +157,13 @@ class Quality(StrEnum):
     ERROR_PAGE = "error_page"
 
 
+class Entities(StrEnum):
+    """Whether names were looked for in an article."""
+
+    TAGGED = "tagged"
+    UNSUPPORTED_LANGUAGE = "unsupported_language"
+
+
 class Inner(BaseModel):
     """Common settings of what only our own services write: frozen, unknown fields ignored."""
 
@@ -288,7 +296,33 @@ class TaggedArticle(DedupedArticle):
     people: tuple[Entity, ...] = ()
     organisations: tuple[Entity, ...] = ()
     places: tuple[Place, ...] = ()
+    entities: Entities = Field(
+        default=Entities.TAGGED, description="Or why there are none: no model here reads its language."
+    )
     mentions: tuple[Mention, ...] = ()
+
+
+class Retagged(Inner):
+    """The entities of a stored article as a newer model or tagger finds them, on `articles-retagged`.
+
+    They are the document's only while it has this revision and this body.
+    """
+
+    id: str
+    revision: Revision
+    body_digest: str = Field(description="`digest_of_body` of the text that they were found in.")
+    versions: dict[str, str] = Field(description="`model` and `tagger`, or `tagger` alone.")
+    people: tuple[Entity, ...] = ()
+    organisations: tuple[Entity, ...] = ()
+    places: tuple[Place, ...] = ()
+    entities: Entities = Entities.TAGGED
+    mentions: tuple[Mention, ...] = ()
+
+
+def digest_of_body(body: str) -> str:
+    """The first 32 hex digits of the SHA-256 of a text with plain spaces, as documents have it."""
+    plain = body.translate(PLAIN_SPACES).encode("utf-8", "surrogatepass")
+    return sha256(plain).hexdigest()[:32]
 
 
 def in_utc(time: datetime) -> datetime:

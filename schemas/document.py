@@ -92,6 +92,10 @@ class Pipeline(Part):
     versions: tuple[str, ...] = Field(description="`cleaner 1`, `model en_core_web_md-3.7.1`, …")
     flags: tuple[str, ...]
     quality: tuple[str, ...] = Field(description="What makes it less than an article: `schemas.article.Quality`.")
+    entities: str | None = Field(
+        default=None,
+        description="`tagged`, or `unsupported_language` where no model reads it; none in older documents.",
+    )
     language_stated: str | None = None
     language_confidence: float
     paragraphs: Paragraphs

@@ -8,7 +8,7 @@ from typing import Literal
 
 from pydantic import BaseModel
 
-from schemas.article import CleanArticle, DedupedArticle, RawArticle, TaggedArticle
+from schemas.article import CleanArticle, DedupedArticle, RawArticle, Retagged, TaggedArticle
 from schemas.boilerplate import Line
 from schemas.story import FingerprintsRecord, LinkRecord, Story
 
@@ -149,6 +149,18 @@ ARTICLES_TAGGED = Topic(
     consumers=("indexer",),
     summary="Articles with their people, organisations and places.",
 )
+ARTICLES_RETAGGED = Topic(
+    name="articles-retagged",
+    record=Retagged,
+    # As many as articles-tagged: one process has both records of an article.
+    partitions=6,
+    retention_ms=2 * DAY_MS,
+    max_bytes=MAX_INNER_BYTES,
+    timestamp_type="LogAppendTime",
+    producers=("newsflow retag",),
+    consumers=("indexer",),
+    summary="Entities of stored articles as a newer model finds them.",
+)
 ARTICLES_DLQ = Topic(
     name="articles-dlq",
     record=None,
@@ -171,5 +183,6 @@ TOPICS = (
     ARTICLES_OVERLAPS,
     ARTICLES_STORIES,
     ARTICLES_TAGGED,
+    ARTICLES_RETAGGED,
     ARTICLES_DLQ,
 )

@@ -28,6 +28,8 @@ LINKER = "services/linker/core.py"
 LINKING = "services/linker/app.py"
 LINES = "tests/live/test_boilerplate.py"
 COPIES = "tests/live/test_linker.py"
+DOCUMENTS = "services/indexer/core.py"
+ANEW = "tests/live/test_retag.py"
 
 
 @dataclass(frozen=True)
@@ -97,6 +99,13 @@ FAULTS = (
         "    _limit_memory(settings.child_memory_mb)\n",
         "",
         f"{RULES}::test_rule_6_a_document_that_needs_too_much_memory_is_a_dead_letter",
+    ),
+    Fault(
+        "rule 6: a child process outlives its worker",
+        STAGE,
+        "    _end_with_parent()\n",
+        "",
+        f"{RULES}::test_rule_6_a_killed_worker_leaves_no_process_behind",
     ),
     Fault(
         "rule 7: no watchdog",
@@ -272,6 +281,20 @@ FAULTS = (
         "                raise _of_request(error.status_code, error) from error\n            except TransportError",
         "                return found\n            except TransportError",
         f"{INDEXING}::test_stories_that_cannot_be_read_are_waited_for",
+    ),
+    Fault(
+        "retag: the document keeps its old entities",
+        DOCUMENTS,
+        "    return source | found | {",
+        "    return source | {",
+        f"{ANEW}::test_other_names_of_the_users_own_come_into_the_index",
+    ),
+    Fault(
+        "retag: entities of another text are taken",
+        DOCUMENTS,
+        '    if source["revision"] != retagged.revision or digest_of_body(source["body"]) != retagged.body_digest:',
+        "    if False:",
+        f"{ANEW}::test_killed_in_the_middle_it_goes_on_and_corrections_keep_their_own_names",
     ),
 )
 

@@ -21,6 +21,10 @@ VERBS: dict[str, tuple[str, str]] = {
     "indexer": ("services.cli.worker:indexer", "Run one indexer process."),
     "process": ("services.cli.process:process", "What the pipeline makes of articles; nothing is sent."),
     "search": ("services.cli.search:search", "Search the articles."),
+    "retag": (
+        "services.cli.retag:retag",
+        "Find the names of stored articles anew, with another model or names of your own.",
+    ),
     "story": ("services.cli.story:story", "The copies of one story, and what differs between them."),
     "status": ("services.cli.status:status", "Lag, counts, dead letters and health."),
     "dlq": ("services.cli.dlq:app", "Look at dead letters, and publish them again."),

@@ -16,7 +16,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from schemas.article import CleanArticle, DedupedArticle, Dropped, Paragraph, RawArticle, TaggedArticle
+from schemas.article import CleanArticle, DedupedArticle, Dropped, Entities, Paragraph, RawArticle, TaggedArticle
 from schemas.identity import article_id
 from schemas.story import Story
 from services.cleaner.core import clean_article
@@ -31,6 +31,7 @@ from services.linker.core import Links
 from services.linker.settings import LinkerSettings
 from services.producer.core import Found, Unusable
 from services.producer.sources.files import read_files, read_lines
+from services.runtime.logging import set_up_logging
 from services.store import MemoryStore
 from services.tagger.load import Tag, load_tagger
 from services.tagger.settings import TaggerSettings
@@ -92,7 +93,9 @@ Outcome = TaggedArticle | str
 
 
 def _steps(only: Only | None) -> Callable[[Sequence[Found]], list[Outcome]]:
-    tag = load_tagger(TaggerSettings(kafka_bootstrap_servers="not needed here")) if only in TAGGED_OF else None
+    settings = TaggerSettings(kafka_bootstrap_servers="not needed here")
+    set_up_logging("WARNING", settings.log_format, "process")
+    tag = load_tagger(settings) if only in TAGGED_OF else None
     policy = CleanerSettings(kafka_bootstrap_servers="not needed here").policy
     remember = _memory(DeduperSettings(kafka_bootstrap_servers="not needed here"))
 
@@ -224,6 +227,7 @@ def _line(outcome: Outcome, story: Story | None) -> dict[str, Any]:
         "section": outcome.section,
         "published": outcome.published.isoformat() if outcome.published else None,
         "flags": list(outcome.flags),
+        "entities": outcome.entities.value,
         "quality": [each.value for each in outcome.quality],
         "story_id": story.story_id if story else None,
         "duplicate_of": story.duplicate_of if story else None,
@@ -249,6 +253,8 @@ def _show(origin: str, line: dict[str, Any]) -> None:
     if line["duplicate_of"]:
         share = f"{1 - line['originality']:.0%}"
         console.print(f"copy of {line['duplicate_of']}: {share} of its text was there first", highlight=False)
+    if line["entities"] != Entities.TAGGED:
+        console.print(shown(f"no model reads {line['language']}: names were not looked for"), highlight=False)
     if line["quality"]:
         console.print(shown(f"quality: {', '.join(line['quality'])}"), highlight=False)
     for kind in ("people", "organisations", "places"):

@@ -46,8 +46,7 @@ def search(
     json_: Annotated[bool, typer.Option("--json", help="One JSON object on standard output.")] = False,
 ) -> None:
     """Search headlines, texts and names; the best hits first."""
-    if len(query) > MAX_QUERY_CHARACTERS:
-        raise typer.BadParameter(f"at most {MAX_QUERY_CHARACTERS} characters")
+    check_query(query)
     settings = settings_of(ElasticsearchSettings)
     try:
         with settings.connect() as client:
@@ -61,6 +60,24 @@ def search(
         _show(query, answer)
 
 
+def check_query(query: str) -> None:
+    """Raise typer.BadParameter for a query that is no question of a person."""
+    if len(query) > MAX_QUERY_CHARACTERS:
+        raise typer.BadParameter(f"at most {MAX_QUERY_CHARACTERS} characters")
+
+
+def matching(query: str) -> dict[str, Any]:
+    """Elasticsearch's own form of a query of `newsflow search`."""
+    return {
+        "simple_query_string": {
+            "query": query,
+            "fields": list(FIELDS),
+            "default_operator": "and",
+            "flags": FLAGS,
+        }
+    }
+
+
 def ask(client: Elasticsearch, alias: str, query: str, size: int, stories: bool = False) -> dict[str, Any]:
     """The hits for `query`, in the shape of `newsflow search --json`. Highlights are HTML with `<em>`.
 
@@ -69,14 +86,7 @@ def ask(client: Elasticsearch, alias: str, query: str, size: int, stories: bool 
     copies: dict[str, Any] = {"name": "copies", "size": 0}
     answer = client.search(
         index=alias,
-        query={
-            "simple_query_string": {
-                "query": query,
-                "fields": list(FIELDS),
-                "default_operator": "and",
-                "flags": FLAGS,
-            }
-        },
+        query=matching(query),
         size=size,
         collapse={"field": "pipeline.story_id", "inner_hits": copies} if stories else None,
         track_total_hits=True,

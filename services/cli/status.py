@@ -9,11 +9,12 @@ from typing import Annotated, Any
 
 import typer
 import urllib3
-from elasticsearch import ApiError, AuthorizationException, TransportError
+from elasticsearch import ApiError, AuthorizationException, Elasticsearch, TransportError
 from kafka.errors import KafkaError
 from rich.console import Console
 from rich.table import Table
 
+from schemas.article import Entities
 from schemas.document import INDEX_ALIAS
 from services.cli.addresses import errors, settings_of
 from services.cli.kafka_admin import dead_records, lags
@@ -61,13 +62,48 @@ def look(settings: ElasticsearchSettings) -> dict[str, Any]:
         with suppress(AuthorizationException):
             client.indices.refresh(index=alias)
         indexed = client.count(index=alias)["count"]
+        entities = coverage(client, alias)
     services = _services()
+    dead = [each.letter.stage for each in dead_records(settings)]
     return {
         "ok": all(service["ok"] for service in services),
         "topics": topics,
         "indexed": indexed,
-        "dead_letters": sum(1 for _ in dead_records(settings)),
+        "dead_letters": len(dead),
+        "entities": entities | {"failed": dead.count("tagger")},
         "services": services,
+    }
+
+
+SHOWN_LANGUAGES = 20
+"""Languages without a model that are named, those with the most articles first."""
+
+SHOWN_MODELS = 20
+"""Versions of models that are named."""
+
+
+def coverage(client: Elasticsearch, alias: str) -> dict[str, Any]:
+    """In how many articles names were looked for, in how many not for want of a model and in which languages, and
+    by which models. Articles of an older version, which did not say so, are in the models alone.
+    """
+    languages = {"terms": {"field": "language", "size": SHOWN_LANGUAGES}}
+    answer = client.search(
+        index=alias,
+        size=0,
+        aggs={
+            "entities": {"terms": {"field": "pipeline.entities"}, "aggs": {"languages": languages}},
+            "models": {"terms": {"field": "pipeline.versions", "include": "model .*", "size": SHOWN_MODELS}},
+        },
+    )["aggregations"]
+    found = {each["key"]: each for each in answer["entities"]["buckets"]}
+    untagged = found.get(Entities.UNSUPPORTED_LANGUAGE.value)
+    return {
+        "tagged": found[Entities.TAGGED.value]["doc_count"] if Entities.TAGGED.value in found else 0,
+        "unsupported_language": untagged["doc_count"] if untagged else 0,
+        "languages": {each["key"]: each["doc_count"] for each in untagged["languages"]["buckets"]}
+        if untagged
+        else {},
+        "models": {each["key"].removeprefix("model "): each["doc_count"] for each in answer["models"]["buckets"]},
     }
 
 
@@ -109,5 +145,16 @@ def _show(state: dict[str, Any]) -> None:
     console.print(
         f"{state['indexed']} articles in the index, {state['dead_letters']} dead letters", highlight=False
     )
+    entities = state["entities"]
+    if entities["unsupported_language"] or entities["failed"]:
+        languages = ", ".join(f"{name} {count}" for name, count in entities["languages"].items())
+        console.print(
+            f"names: looked for in {entities['tagged']} articles, in {entities['unsupported_language']} not for "
+            f"want of a model ({languages or 'none'}), in {entities['failed']} the tagger failed",
+            highlight=False,
+        )
+    if len(entities["models"]) > 1:
+        models = ", ".join(f"{name} {count}" for name, count in entities["models"].items())
+        console.print(f"models: {models}; newsflow retag brings all to one", highlight=False)
     for service in state["services"]:
         console.print(f"{service['name']}: {'well' if service['ok'] else service['reason']}", highlight=False)

@@ -1,9 +1,10 @@
-"""The indexer: articles-tagged and articles-stories to Elasticsearch. A plain consumer: poll, bulk, judge, commit.
+"""The indexer: three topics to Elasticsearch. A plain consumer: poll, bulk, judge, commit.
 
-The two are joined in the index: a story is kept in an index of its own, and the article's document, where it is
-there already, is written again with it; an article is written with the story that is kept. Both topics have the
-same number of partitions and the client gives equal numbers to one process, so that one process has both records of
-an article, and whichever comes second brings the two together.
+Articles and stories are joined in the index: a story is kept in an index of its own, and the article's document,
+where it is there already, is written again with it; an article is written with the story that is kept. Other
+entities of an article that is there, from `newsflow retag`, are written into its document. All three topics have
+the same number of partitions and the client gives equal numbers to one process, so that one process has all records
+of an article, and no two processes change one document.
 
 While Elasticsearch takes nothing, the partitions are paused and polling goes on, so that the group membership is
 kept and no record is fetched; there is no limit to this. Nothing is committed before every record up to it is
@@ -30,12 +31,12 @@ from kafka import TopicPartition
 from kafka.coordinator.assignors.range import RangePartitionAssignor
 from prometheus_client import Counter
 
-from schemas.article import TaggedArticle
+from schemas.article import Retagged, TaggedArticle
 from schemas.document import INDEX_ALIAS, STORIES_ALIAS
 from schemas.reading import Refused, read_record
 from schemas.story import Story
-from schemas.topics import ARTICLES_DLQ, ARTICLES_STORIES, ARTICLES_TAGGED, MAX_INNER_BYTES
-from services.indexer.core import to_document, with_story
+from schemas.topics import ARTICLES_DLQ, ARTICLES_RETAGGED, ARTICLES_STORIES, ARTICLES_TAGGED, MAX_INNER_BYTES
+from services.indexer.core import to_document, with_entities, with_story
 from services.indexer.elasticsearch_index import ElasticsearchIndex
 from services.indexer.index import DocumentIndex, Forbidden, Outcome, TooLarge, Unavailable, Verdict, Write
 from services.indexer.settings import IndexerSettings
@@ -68,7 +69,7 @@ class Pending:
     """A record in hand, what is in it, and the document that is to be written for it, once that is known."""
 
     record: Any
-    content: TaggedArticle | Story
+    content: TaggedArticle | Story | Retagged
     document: Write | None = None
 
     @property
@@ -89,7 +90,9 @@ class Indexer:
         self.health = Health(STAGE)
         self.stopping = False
         self.group = settings.name(STAGE)
-        self.topics = {settings.name(topic.name): topic for topic in (ARTICLES_TAGGED, ARTICLES_STORIES)}
+        self.topics = {
+            settings.name(topic.name): topic for topic in (ARTICLES_TAGGED, ARTICLES_STORIES, ARTICLES_RETAGGED)
+        }
         self.partitions = Partitions()
         self.consumer = group_consumer(
             settings,
@@ -187,20 +190,26 @@ class Indexer:
     def _bring_in(self, pending: Sequence[Pending]) -> tuple[list[Pending], str]:
         """One try; returns what is left, and why if the index as a whole takes nothing.
 
-        Stories come first, and with them the documents that are there; then the articles, each with its story.
+        Stories come first, and with them the documents that are there; then the articles, each with its story; then
+        other entities of articles that are there.
         """
         told = {each.content.id: each for each in pending if isinstance(each.content, Story)}
+        retagged = {each.content.id: each for each in pending if isinstance(each.content, Retagged)}
         articles = self._latest(each for each in pending if isinstance(each.content, TaggedArticle))
         try:
             left, reason = self._write_all(self.stories, [_story_document(each) for each in told.values()])
             if reason:
-                return [*left, *articles], reason
+                return [*left, *articles, *retagged.values()], reason
             kept = [each for name, each in told.items() if name not in {one.content.id for one in left}]
             more, reason = self._write_all(self.index, self._retold(kept))
             left += more
             if reason:
-                return [*left, *articles], reason
+                return [*left, *articles, *retagged.values()], reason
             more, reason = self._write_all(self.index, self._documents(articles))
+            left += more
+            if reason:
+                return [*left, *retagged.values()], reason
+            more, reason = self._write_all(self.index, self._with_entities(list(retagged.values())))
             return [*left, *more], reason
         except Unavailable as error:
             return list(pending), f"Elasticsearch does not answer: {error}"
@@ -233,6 +242,22 @@ class Indexer:
             if source := with_story(document.source, stories[name]):
                 text = json.dumps(source, ensure_ascii=False).encode()
                 found.append(replace(each, document=Write(name, document.revision, text)))
+        return found
+
+    def _with_entities(self, retagged: Sequence[Pending]) -> list[Pending]:
+        """The documents with these entities, where they are there with the text that these were found in."""
+        documents = self.index.read([each.content.id for each in retagged]) if retagged else {}
+        found = []
+        for each in retagged:
+            document = documents.get(each.content.id)
+            source = None
+            if document and isinstance(each.content, Retagged):
+                source = with_entities(document.source, each.content)
+            if document and source:
+                text = json.dumps(source, ensure_ascii=False).encode()
+                found.append(replace(each, document=Write(each.content.id, document.revision, text)))
+            else:
+                DOCUMENTS.labels(Verdict.SUPERSEDED.value).inc()
         return found
 
     def _documents(self, articles: Sequence[Pending]) -> list[Pending]:

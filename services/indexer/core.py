@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any
 from urllib.parse import urlsplit
 
-from schemas.article import PLAIN_SPACES, TaggedArticle
+from schemas.article import PLAIN_SPACES, Retagged, TaggedArticle, digest_of_body
 from schemas.document import ArticleDocument, Changes, Drops, Event, Paragraphs, Pipeline, Publisher, Url
 from schemas.story import Story
 
@@ -50,6 +50,7 @@ def to_document(article: TaggedArticle, ingested: datetime, story: Story | None 
         pipeline=Pipeline(
             versions=tuple(f"{name} {version}" for name, version in sorted(article.versions.items())),
             flags=article.flags,
+            entities=article.entities.value,
             quality=tuple(each.value for each in article.quality),
             language_stated=article.language_stated,
             language_confidence=article.language_confidence,
@@ -77,6 +78,24 @@ def of_story(article: str, story: Story | None) -> dict[str, Any]:
         "originality": story.originality,
         "seen_first": story.paragraphs,
     }
+
+
+def with_entities(source: dict[str, Any], retagged: Retagged) -> dict[str, Any] | None:
+    """A stored document with other entities; None where it is not of the text that these were found in."""
+    if source["revision"] != retagged.revision or digest_of_body(source["body"]) != retagged.body_digest:
+        return None
+    found = retagged.model_dump(
+        mode="json", exclude_none=True, include={"people", "organisations", "places", "mentions"}
+    )
+    pipeline: dict[str, Any] = source["pipeline"]
+    kept = [each for each in pipeline["versions"] if each.split(" ")[0] not in OF_ENTITIES]
+    new = [f"{name} {version}" for name, version in retagged.versions.items()]
+    changed = {"versions": sorted([*kept, *new]), "entities": retagged.entities.value}
+    return source | found | {"pipeline": pipeline | changed}
+
+
+OF_ENTITIES = frozenset({"model", "tagger"})
+"""Names in a document's `pipeline.versions` that tell how its entities were found."""
 
 
 def with_story(source: dict[str, Any], story: Story) -> dict[str, Any] | None:

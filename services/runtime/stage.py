@@ -15,13 +15,14 @@ close these gaps. They stand in this file and nowhere else, each marked `Rule n`
 9.  Every codec is there, or the process does not start.
 10. No stage imports Faust: it names its topics and its step.
 
-A record's way through this file: `_work` takes a batch, `_run` has a child process work on each chunk of it
-(`_run_chunk`), `_conclude` delivers each result or dead letter, and only then Faust may commit the batch.
+A record's way through this file: `_work` takes a batch, `ChildProcesses.run` has a child process work on each chunk
+of it (`_run_chunk`), `_conclude` delivers each result or dead letter, and only then Faust may commit the batch.
 """
 
 from __future__ import annotations
 
 import asyncio
+import ctypes
 import gc
 import logging
 import multiprocessing
@@ -104,6 +105,8 @@ class Stage:
     load_step: Callable[[Any], Step]
     remembering: Remembering | None = None
     """For a stage whose results depend on earlier records of the same partition; its step returns `Noted`."""
+    outcome: Callable[[Any], str] | None = None
+    """What became of a result, in a word: counted by language in `newsflow_outcomes_total`."""
 
 
 @dataclass(frozen=True)
@@ -114,6 +117,8 @@ class Result:
     value: bytes
     partition: int | None = None
     note: Any = None
+    outcome: tuple[str, str] | None = None
+    """Language and what became of it, for the metric."""
 
 
 @dataclass(frozen=True)
@@ -129,6 +134,7 @@ Task = tuple[bytes | None, float]
 """What a child process is given of a record: its value, and its Kafka timestamp in seconds."""
 
 RESULTS = Metric("newsflow_results", "Records delivered to the target topic", ["stage"])
+OUTCOMES = Metric("newsflow_outcomes", "Results by what became of them", ["stage", "language", "outcome"])
 BATCH_SECONDS = Histogram("newsflow_batch_seconds", "From a batch in hand to all of it delivered", ["stage"])
 
 # ---------------------------------------------------------------- in the child process
@@ -140,10 +146,21 @@ _loaded: tuple[Stage, Step] | None = None
 def _start_child(stage: Stage, settings: StageSettings) -> None:
     global _loaded  # noqa: PLW0603 - a pool has no other place for what its children load
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent decides
+    _end_with_parent()
     set_up_logging(settings.log_level, settings.log_format, stage.name)
     _loaded = (stage, stage.load_step(settings))
     gc.freeze()  # a model is a million objects that live as long as the process: not to be looked through again
     _limit_memory(settings.child_memory_mb)
+
+
+def _end_with_parent() -> None:
+    """Rule 6: a killed parent can end no process that hangs; the system does (on Linux)."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+PR_SET_PDEATHSIG = 1
+"""Of prctl(2)."""
 
 
 def _limit_memory(more: int) -> None:
@@ -230,7 +247,18 @@ def _result(stage: Stage, result: Any) -> Verdict:
         return Failure("result_too_large", f"the result has {len(value)} bytes, over {MAX_INNER_BYTES}")
     by_publisher = stage.target.partition_by == "publisher"
     partition = publisher_partition(article.publisher, stage.target.partitions) if by_publisher else None
-    return Result(article.id.encode(), value, partition, noted.note)
+    outcome = (_subtag(article.language), stage.outcome(article)) if stage.outcome else None
+    return Result(article.id.encode(), value, partition, noted.note, outcome)
+
+
+def _subtag(language: str) -> str:
+    """The primary subtag of a language, as a label of a metric: whatever producers state, there are not many."""
+    subtag = language.split("-", maxsplit=1)[0].lower()
+    return subtag if len(subtag) <= LONGEST_CODE else "other"
+
+
+LONGEST_CODE = 3
+"""Letters of a language's code in ISO 639."""
 
 
 def _failed(error: Exception) -> Failure:
@@ -259,14 +287,14 @@ PERMANENT = (
 """Errors of a send that no repetition mends; all others pass when the broker is well again."""
 
 
-class StageWorker:
-    """One process of a stage: the Faust app, its child processes, its watchdog."""
+class ChildProcesses:
+    """Rule 6: the processes that run a stage's step, each with the step loaded once."""
 
-    def __init__(self, stage: Stage, settings: StageSettings) -> None:
+    def __init__(self, stage: Stage, settings: StageSettings, progress: Callable[[], None] = lambda: None) -> None:
+        """`progress` is told of each try that ended a process: that takes long and is no standstill."""
         self.stage = stage
         self.settings = settings
-        self.health = Health(stage.name)
-        self.group = settings.name(stage.name)
+        self.progress = progress
         self.pool = ProcessPool(
             max_workers=settings.processes,
             max_tasks=settings.child_chunks,
@@ -275,6 +303,51 @@ class StageWorker:
             # A forked child would share the parent's Kafka sockets and threads.
             context=multiprocessing.get_context("spawn"),
         )
+
+    def start(self) -> None:
+        """Return when all have loaded the step (a model takes seconds); raises what a step raises at that."""
+        for ready in [self.pool.schedule(_run_chunk, args=[[]]) for _ in range(self.settings.processes)]:
+            ready.result()
+
+    def stop(self) -> None:
+        """End them, with whatever they have in hand."""
+        self.pool.stop()  # type: ignore[no-untyped-call]
+        self.pool.join()
+
+    async def run(self, tasks: list[Task], again: bool = False) -> list[Verdict]:
+        """Rule 6: a verdict for each task. A chunk that hangs or kills its child is tried record by record.
+
+        A record alone for which there was no memory is tried once more (`again`): its process was not empty.
+        """
+        limit = self.settings.document_limit_seconds
+        try:
+            # The limit is one document's even for a chunk: 16 normal ones take a second together.
+            work = self.pool.schedule(_run_chunk, args=[tasks], timeout=limit)
+            return await asyncio.wrap_future(work)
+        except PoolTimeout:
+            failure = Failure("timeout", f"it took longer than {limit:g} s and its process was ended")
+        except ProcessExpired as expired:
+            if expired.exitcode == EXIT_MEMORY:
+                failure = Failure(
+                    "memory", f"no memory is left for it (child_memory_mb={self.settings.child_memory_mb})"
+                )
+            else:
+                failure = Failure("crashed", f"its process died with exit status {expired.exitcode}")
+        self.progress()
+        if len(tasks) == 1 and (again or failure.reason != "memory"):
+            log.warning("record ended its process", stage=self.stage.name, reason=failure.reason)
+            return [failure]
+        return [verdict for task in tasks for verdict in await self.run([task], again=True)]
+
+
+class StageWorker:
+    """One process of a stage: the Faust app, its child processes, its watchdog."""
+
+    def __init__(self, stage: Stage, settings: StageSettings) -> None:
+        self.stage = stage
+        self.settings = settings
+        self.health = Health(stage.name)
+        self.group = settings.name(stage.name)
         self.app = self._create_app()
         remembering = [stage.remembering] if stage.remembering else []
         self.source, self.target, self.dlq, *facts = (
@@ -299,6 +372,7 @@ class StageWorker:
         self.watchdog = Watchdog(
             self.health, settings, self.group, settings.name(stage.source.name), self._assigned, self.leave
         )
+        self.children = ChildProcesses(stage, settings, self.watchdog.record_done)
 
     def _create_app(self) -> faust.App:
         settings = self.settings
@@ -335,8 +409,7 @@ class StageWorker:
         serve_health(self.health, self.settings.health_host, self.settings.health_port)
         try:
             # Before the group is joined: a model takes seconds to load, and no record should wait for it.
-            for ready in [self.pool.schedule(_run_chunk, args=[[]]) for _ in range(self.settings.processes)]:
-                ready.result()
+            self.children.start()
         except Exception as error:  # noqa: BLE001 - whatever it is, this process cannot work
             self.leave(f"the step cannot be loaded: {type(error).__name__}: {error}")
         worker = faust.Worker(
@@ -379,7 +452,7 @@ class StageWorker:
         return [records[start : start + size] for start in range(0, len(records), size)]
 
     async def _chunk(self, records: Sequence[Record]) -> None:
-        pairs = zip(records, await self._run([(each.value, each.seconds) for each in records]), strict=True)
+        pairs = zip(records, await self.children.run(_tasks(records)), strict=True)
         await asyncio.gather(*[self._conclude(record, verdict) for record, verdict in pairs])
 
     async def _batch_with_memory(self, memories: PartitionMemories, records: Sequence[Record]) -> None:
@@ -400,9 +473,7 @@ class StageWorker:
         await self._remember(memories, records, send=True)
 
     async def _remember(self, memories: PartitionMemories, records: Sequence[Record], *, send: bool) -> None:
-        verdicts = await asyncio.gather(
-            *[self._run([(each.value, each.seconds) for each in chunk]) for chunk in self._chunks(records)]
-        )
+        verdicts = await asyncio.gather(*[self.children.run(_tasks(chunk)) for chunk in self._chunks(records)])
         pairs = list(zip(records, [verdict for each in verdicts for verdict in each], strict=True))
         results, again, facts = self._recall(memories, pairs)
         if send:
@@ -410,7 +481,7 @@ class StageWorker:
             for wave in _waves(records):
                 await asyncio.gather(*[self._conclude(each, found[each.partition, each.offset]) for each in wave])
         for chunk in self._chunks(await asyncio.to_thread(memories.fetch, again)):
-            earlier = zip(chunk, await self._run([(each.value, each.seconds) for each in chunk]), strict=True)
+            earlier = zip(chunk, await self.children.run(_tasks(chunk)), strict=True)
             results, _, more = self._recall(memories, list(earlier))
             facts += more
             await asyncio.gather(*[self._conclude(record, verdict) for record, verdict in results])
@@ -437,37 +508,14 @@ class StageWorker:
             results.append((record, verdict))
         return results, again, facts
 
-    async def _run(self, tasks: list[Task], again: bool = False) -> list[Verdict]:
-        """Rule 6: a verdict for each task. A chunk that hangs or kills its child is tried record by record.
-
-        A record alone for which there was no memory is tried once more (`again`): its process was not empty.
-        """
-        limit = self.settings.document_limit_seconds
-        try:
-            # The limit is one document's even for a chunk: 16 normal ones take a second together.
-            work = self.pool.schedule(_run_chunk, args=[tasks], timeout=limit)
-            return await asyncio.wrap_future(work)
-        except PoolTimeout:
-            failure = Failure("timeout", f"it took longer than {limit:g} s and its process was ended")
-        except ProcessExpired as expired:
-            if expired.exitcode == EXIT_MEMORY:
-                failure = Failure(
-                    "memory", f"no memory is left for it (child_memory_mb={self.settings.child_memory_mb})"
-                )
-            else:
-                failure = Failure("crashed", f"its process died with exit status {expired.exitcode}")
-        self.watchdog.record_done()
-        if len(tasks) == 1 and (again or failure.reason != "memory"):
-            log.warning("record ended its process", stage=self.stage.name, reason=failure.reason)
-            return [failure]
-        return [verdict for task in tasks for verdict in await self._run([task], again=True)]
-
     async def _conclude(self, record: Record, verdict: Verdict) -> None:
         """Rule 3: returns when the broker has the result or the dead letter; there is no third way."""
         if isinstance(verdict, Result):
             try:
                 await self._deliver(self.target, verdict.key, verdict.value, [], verdict.partition)
                 RESULTS.labels(self.stage.name).inc()
+                if verdict.outcome:
+                    OUTCOMES.labels(self.stage.name, *verdict.outcome).inc()
                 self.watchdog.record_done()
                 return
             except PERMANENT as error:
@@ -513,6 +561,10 @@ class StageWorker:
         except Exception as error:  # noqa: BLE001 - whatever it is, time is up
             self.leave(f"Kafka did not take a record in time: {type(error).__name__}: {error}")
         self.health.green("deliver")
+
+
+def _tasks(records: Sequence[Record]) -> list[Task]:
+    return [(each.value, each.seconds) for each in records]
 
 
 def _waves(records: Sequence[Record]) -> list[list[Record]]:

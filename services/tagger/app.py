@@ -23,7 +23,12 @@ def load_step(settings: TaggerSettings) -> Step:
     return tag_records
 
 
-STAGE = Stage("tagger", ARTICLES_DEDUPED, ARTICLES_TAGGED, load_step)
+def outcome(article: TaggedArticle) -> str:
+    """Whether names were looked for: the share of articles where they were not shall be seen."""
+    return article.entities.value
+
+
+STAGE = Stage("tagger", ARTICLES_DEDUPED, ARTICLES_TAGGED, load_step, outcome=outcome)
 
 
 def main(settings: TaggerSettings | None = None) -> NoReturn:

@@ -11,16 +11,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
-from schemas.article import PLAIN_SPACES, DedupedArticle, Entity, Label, Mention, Place, TaggedArticle
+from schemas.article import PLAIN_SPACES, DedupedArticle, Entities, Entity, Label, Mention, Place, TaggedArticle
 from services.tagger.canonical import NO_ALIASES, Aliases, Canonical, canonical_entities
 from services.tagger.gazetteer import Gazetteer
 from services.tagger.names import EVERY_REFINEMENT, Refinement, Span, find_names
 
 VERSION = "4"
 """Changes whenever the same article and the same spans would give other entities."""
-
-UNSUPPORTED_LANGUAGE = "entities_unsupported_language"
-"""The flag of an article that no model here can read: it has no entities because nobody looked."""
 
 
 @dataclass(frozen=True)
@@ -30,6 +27,8 @@ class Knowledge:
     gazetteer: Gazetteer
     refinements: frozenset[Refinement] = EVERY_REFINEMENT
     aliases: Aliases = NO_ALIASES
+    version: str = VERSION
+    """For an article's `versions["tagger"]`: `VERSION`, and what else the user's settings and files say."""
 
 
 class Model(Protocol):
@@ -48,7 +47,7 @@ def tag_articles(
 ) -> list[TaggedArticle]:
     """The articles in their order, each with its entities; a model is called once for all bodies of its language.
 
-    `models` are by primary subtag (`en`). An article in another language comes out without entities and flagged.
+    `models` are by primary subtag (`en`). An article in another language comes out without entities and says so.
     One whose language is undetermined (`und`) is read by the first model: it is mostly too short to tell, and there
     a missed name costs a reader more than a wrong one.
 
@@ -65,11 +64,11 @@ def tag_articles(
     for language, places in by_model.items():
         model = models.get(language)
         if model is None:
-            tagged |= {i: _untagged(articles[i]) for i in places}
+            tagged |= {i: _untagged(articles[i], knowledge.version) for i in places}
             continue
         bodies = [articles[i].body.translate(PLAIN_SPACES) for i in places]
         known = knowledge if language == "en" else replace(knowledge, refinements=knowledge.refinements - ENGLISH)
-        versions = {"model": model.version, "tagger": VERSION}
+        versions = {"model": model.version, "tagger": knowledge.version}
         for i, body, spans in zip(places, bodies, model.find_spans(bodies), strict=True):
             tagged[i] = _tagged(articles[i], body, spans, versions, known)
     return [tagged[i] for i in range(len(articles))]
@@ -79,12 +78,12 @@ ENGLISH = frozenset({Refinement.GAZETTEER, Refinement.CONTEXT})
 """Refinements whose words are English."""
 
 
-def _untagged(article: DedupedArticle) -> TaggedArticle:
+def _untagged(article: DedupedArticle, version: str) -> TaggedArticle:
     return TaggedArticle(
         **{
             **dict(article),
-            "flags": (*article.flags, UNSUPPORTED_LANGUAGE),
-            "versions": {**article.versions, "tagger": VERSION},
+            "entities": Entities.UNSUPPORTED_LANGUAGE,
+            "versions": {**article.versions, "tagger": version},
         }
     )
 

@@ -15,7 +15,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
 
 import structlog
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
@@ -176,38 +176,56 @@ def load_model(name: str, batch_size: int = 16, remembered: int = 0) -> SpacyMod
     from thinc.api import set_current_ops  # noqa: PLC0415
 
     set_current_ops(_fastest_ops())
-    if not spacy.util.is_package(name):
-        raise OSError(f"the model package {name} is not installed")
+    identity = model_identity(name)
     with warnings.catch_warnings():
         # W095: a 3.7 model says that it wants spaCy below 3.8; the scores in tests/quality hold on 3.8.
         warnings.filterwarnings("ignore", message=r"\[W095\]", category=UserWarning)
-        meta = spacy.util.get_model_meta(spacy.util.get_package_path(name))
-        if "ner" not in meta["pipeline"]:
-            raise ValueError(f"the model {name} has no component ner, only {', '.join(meta['pipeline'])}")
-        version = f"{meta['lang']}_{meta['name']}-{meta['version']}"
-        fingerprint = model_fingerprint(
-            spacy.util.get_package_path(name) / f"{meta['lang']}_{meta['name']}-{meta['version']}"
-        )
-        if (known := KNOWN.get(version)) and fingerprint != known:
-            raise ValueError(
-                f"the files of the model {name} are not those of {version}: install it anew, or give a model of "
-                "your own a name of its own in its meta.json"
-            )
         # The other components change no entity, and cost two thirds of the time of the whole pipeline.
-        others = {*meta["pipeline"], *meta.get("disabled", ())} - {"ner"}
-        pipeline = spacy.load(name, exclude=sorted(others))
+        pipeline = spacy.load(name, exclude=sorted(identity.components - {"ner"}))
     reader = pipeline.config["components"]["ner"]["model"].get("tok2vec", {})
     if "Listener" in reader.get("@architectures", ""):
         raise ValueError(f"the component ner of the model {name} needs another component of the pipeline")
     return SpacyModel(
         name=name,
-        version=f"{version}+{fingerprint[:12]}",
-        languages=frozenset({meta["lang"]}),
+        version=identity.version,
+        languages=frozenset({identity.language}),
         batch_size=batch_size,
         pipeline=pipeline,
         decoder=_decoder(pipeline, name),
         remembered=remembered,
     )
+
+
+class ModelIdentity(NamedTuple):
+    """What an installed model says that it is."""
+
+    language: str
+    """As a primary BCP 47 subtag."""
+    version: str
+    """Its name and version, and the first twelve digits of the hash of its files."""
+    components: frozenset[str]
+
+
+def model_identity(name: str) -> ModelIdentity:
+    """What the installed model package `name` is, without loading it. Raises as `load_model` does."""
+    import spacy  # noqa: PLC0415 - as in load_model
+
+    if not spacy.util.is_package(name):
+        raise OSError(f"the model package {name} is not installed")
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=r"\[W095\]", category=UserWarning)
+        meta = spacy.util.get_model_meta(spacy.util.get_package_path(name))
+    if "ner" not in meta["pipeline"]:
+        raise ValueError(f"the model {name} has no component ner, only {', '.join(meta['pipeline'])}")
+    version = f"{meta['lang']}_{meta['name']}-{meta['version']}"
+    fingerprint = model_fingerprint(spacy.util.get_package_path(name) / version)
+    if (known := KNOWN.get(version)) and fingerprint != known:
+        raise ValueError(
+            f"the files of the model {name} are not those of {version}: install it anew, or give a model of "
+            "your own a name of its own in its meta.json"
+        )
+    components = frozenset({*meta["pipeline"], *meta.get("disabled", ())})
+    return ModelIdentity(meta["lang"], f"{version}+{fingerprint[:12]}", components)
 
 
 def _fastest_ops() -> Any:

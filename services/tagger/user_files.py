@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
+from hashlib import sha256
 from pathlib import Path
 from typing import Generic, TypeVar
 
@@ -28,24 +29,33 @@ class UserFile(Generic[T]):
         self.path = path
         self.read = read
         self.said = nothing
+        self.digest: str | None = None
+        """SHA-256 of the file that said so; None without a file."""
         self.state: tuple[int, int] | None = None
         if path is not None:
-            self.state = _state(path)
-            self.said = read(path)
+            self._read(path)
 
     def current(self) -> T:
         """What it says now, or said last when it could be read."""
         if self.path is None:
             return self.said
         try:
-            state = _state(self.path)
-            if state != self.state:
-                self.state = state
-                self.said = self.read(self.path)
+            if _state(self.path) != self.state:
+                self._read(self.path)
                 log.info("read again", file=str(self.path))
         except (OSError, ValueError) as error:
             log.error("what this file said before holds", file=str(self.path), error=str(error))
         return self.said
+
+    def _read(self, path: Path) -> None:
+        self.state = _state(path)  # before the reading: a change in the midst of it is seen the next time
+        digest = digest_of(path)
+        self.said, self.digest = self.read(path), digest
+
+
+def digest_of(path: Path) -> str:
+    """SHA-256 of a file."""
+    return sha256(path.read_bytes()).hexdigest()
 
 
 def _state(path: Path) -> tuple[int, int]:

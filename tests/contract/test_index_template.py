@@ -46,6 +46,7 @@ SHORT = {
     "places.country_iso_code",
     "pipeline.versions",
     "pipeline.flags",
+    "pipeline.entities",
     "pipeline.quality",
     "pipeline.dedup",
     "pipeline.story_id",

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from pydantic import BaseModel, ConfigDict, TypeAdapter
 
-from schemas.article import Label, Reason, TaggedArticle
+from schemas.article import Entities, Label, Reason, TaggedArticle
 from services.cleaner.core import clean_article
 from services.deduper.core import drop_repeats
 from services.producer.core import Found
@@ -52,6 +52,7 @@ class Expectation(BaseModel):
     wins: bool | None = None
     """Of articles with one id: whether this is the revision that is indexed in the end."""
     flags: list[str] = []
+    entities: Entities = Entities.TAGGED
     body_contains: list[str] = []
     body_excludes: list[str] = []
 
@@ -174,6 +175,7 @@ def test_metadata(pairs: Pairs) -> None:
     for article, expected in pairs:
         assert article.language == expected.language
         assert list(article.flags) == expected.flags
+        assert article.entities is expected.entities
         for name in ("headline", "published", "url", "revision"):
             if (value := getattr(expected, name)) is not None:
                 assert getattr(article, name) == value

@@ -10,6 +10,7 @@ from schemas.topics import (
     ARTICLES_DEDUPED,
     ARTICLES_DLQ,
     ARTICLES_RAW,
+    ARTICLES_RETAGGED,
     ARTICLES_STORIES,
     ARTICLES_TAGGED,
     MAX_RAW_BYTES,
@@ -45,9 +46,10 @@ def test_each_stage_writes_to_the_topic_behind_the_one_it_reads() -> None:
         assert set(after.producers) <= set(before.consumers)
 
 
-def test_both_records_of_an_article_are_in_the_same_partition() -> None:
-    assert ARTICLES_STORIES.partitions == ARTICLES_TAGGED.partitions
-    assert ARTICLES_STORIES.consumers == ARTICLES_TAGGED.consumers
+@pytest.mark.parametrize("other", [ARTICLES_STORIES, ARTICLES_RETAGGED], ids=lambda topic: topic.name)
+def test_all_records_of_an_article_are_in_the_same_partition(other: Topic) -> None:
+    assert other.partitions == ARTICLES_TAGGED.partitions
+    assert other.consumers == ARTICLES_TAGGED.consumers
 
 
 def test_whoever_reads_a_topic_can_write_dead_letters() -> None:

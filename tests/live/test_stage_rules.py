@@ -14,6 +14,7 @@ import time
 from collections import Counter
 from pathlib import Path
 
+import psutil
 import pytest
 from kafka import KafkaAdminClient, KafkaConsumer, TopicPartition
 from kafka.admin import ConfigResource, ConfigResourceType, NewTopic
@@ -160,7 +161,7 @@ def _limit_records(pipeline: Pipeline, size: str) -> None:
 
 
 def test_rule_6_a_document_that_hangs_or_kills_its_process_is_a_dead_letter(pipeline: Pipeline) -> None:
-    """T17. Break: run without the limit (`timeout=limit` -> `timeout=None` in `_run`)."""
+    """T17. Break: run without the limit (`timeout=limit` -> `timeout=None` in `ChildProcesses.run`)."""
     sent = articles(["hang" if index == 20 else "die" if index == 50 else f"text {index}" for index in range(80)])
     pipeline.send(sent)
     run_to_end(pipeline, 120, FAULTY_DOCUMENT_LIMIT_SECONDS="2")
@@ -168,6 +169,20 @@ def test_rule_6_a_document_that_hangs_or_kills_its_process_is_a_dead_letter(pipe
     assert results(pipeline).keys() == good
     assert sorted(each.letter.reason for each in pipeline.dead()) == ["crashed", "timeout"]
     assert pipeline.running["cleaner"].poll() is None
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="no other system ends it")
+def test_rule_6_a_killed_worker_leaves_no_process_behind(pipeline: Pipeline) -> None:
+    """Break: leave out `_end_with_parent()` of `_start_child`."""
+    pipeline.send(articles(["hang"]))
+    pipeline.start("cleaner", module=FAULTY, FAULTY_DOCUMENT_LIMIT_SECONDS="600")
+    worker = psutil.Process(pipeline.running["cleaner"].pid)
+    wait_until(lambda: "sleeping" in {each.status() for each in worker.children()}, 20, pipeline.tails)
+    time.sleep(1)
+    children = worker.children(recursive=True)
+    assert children
+    pipeline.kill("cleaner")
+    assert psutil.wait_procs(children, timeout=10)[1] == []
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="no other system holds the limit")

@@ -14,6 +14,7 @@ from schemas.identity import article_id
 from services.cli import process
 from services.tagger import load
 from services.tagger.names import Span
+from services.tagger.user_files import UserFile
 from tests.unit.cli.conftest import Newsflow, Said
 
 KEYS = {
@@ -46,7 +47,7 @@ def find_spans(texts: Sequence[str]) -> list[list[Span]]:
 @pytest.fixture(autouse=True)
 def _small_model(monkeypatch: pytest.MonkeyPatch) -> None:
     """Knows three names, and is there at once."""
-    model = SimpleNamespace(find_spans=find_spans, version="small-1")
+    model = SimpleNamespace(find_spans=find_spans, version="small-1", own_names=UserFile(None, str, None))
     monkeypatch.setattr(load, "load_models", lambda *_: {"en": model})
 
 
@@ -169,7 +170,7 @@ def test_an_article_that_the_model_fails_on_holds_up_no_other(
             raise ValueError("[E088] too long")
         return find_spans(texts)
 
-    model = SimpleNamespace(find_spans=fail, version="small-1")
+    model = SimpleNamespace(find_spans=fail, version="small-1", own_names=UserFile(None, str, None))
     monkeypatch.setattr(load, "load_models", lambda *_: {"en": model})
     stdin = record(body=REPEAT) + record(body=f"{REPEAT} poison") + record(body=TEXT)
     found = lines(newsflow("process", "-", "--json", stdin=stdin))

@@ -26,12 +26,17 @@ class Client:
 
     def __init__(self, stack: Stack) -> None:
         self.indices = SimpleNamespace(refresh=stack.refresh)
+        self.stack = stack
 
     def __enter__(self) -> Client:
         return self
 
     def __exit__(self, *_: object) -> None:
         """Nothing is open."""
+
+    def search(self, index: str, **_: object) -> dict[str, object]:
+        assert index == "news-articles"
+        return {"aggregations": self.stack.aggregations}
 
     def count(self, index: str) -> dict[str, int]:
         assert index == "news-articles"
@@ -46,6 +51,7 @@ class Stack:
         self.lags: Iterator[Sequence[int] | Exception] = iter([])
         self.services: tuple[ServiceAddress, ...] = ()
         self.may_refresh = True
+        self.aggregations: dict[str, object] = {"entities": {"buckets": []}, "models": {"buckets": []}}
 
     def look(self, _: object) -> list[Lag]:
         self.now += 0.1  # asking takes a while
@@ -85,11 +91,15 @@ def stack(monkeypatch: pytest.MonkeyPatch) -> Stack:
     monkeypatch.setenv("KAFKA_BOOTSTRAP_SERVERS", "127.0.0.1:1")
     monkeypatch.setenv("ELASTICSEARCH_URL", "http://127.0.0.1:1")
     monkeypatch.setattr(status, "lags", stack.look)
-    monkeypatch.setattr(status, "dead_records", lambda _: iter([object(), object()]))
+    monkeypatch.setattr(status, "dead_records", lambda _: map(dead, ["cleaner", "tagger"]))
     monkeypatch.setattr(ElasticsearchSettings, "connect", lambda _: Client(stack))
     monkeypatch.setattr(status, "read_run_file", stack.run_file)
     monkeypatch.setattr(status, "time", SimpleNamespace(monotonic=lambda: stack.now, sleep=stack.sleep))
     return stack
+
+
+def dead(stage: str) -> SimpleNamespace:
+    return SimpleNamespace(letter=SimpleNamespace(stage=stage))
 
 
 def service(name: str, well: bool) -> ServiceAddress:
@@ -113,6 +123,7 @@ def test_the_shape_that_scripts_rely_on(newsflow: Newsflow, stack: Stack) -> Non
         ],
         "indexed": 42,
         "dead_letters": 2,
+        "entities": {"tagged": 0, "unsupported_language": 0, "languages": {}, "models": {}, "failed": 1},
         "services": [{"name": "cleaner", "ok": True, "reason": None}],
     }
 
@@ -145,6 +156,29 @@ def test_people_read_the_same(newsflow: Newsflow, stack: Stack) -> None:
     assert said.status == 1
     for text in ("articles-raw", "deduper", "42 articles in the index, 2 dead letters", "cleaner: starting"):
         assert text in said.out
+
+
+def test_articles_in_which_names_were_not_looked_for_are_seen(newsflow: Newsflow, stack: Stack) -> None:
+    languages = {"buckets": [{"key": "ru", "doc_count": 8}, {"key": "de", "doc_count": 3}]}
+    stack.aggregations = {
+        "entities": {
+            "buckets": [
+                {"key": "tagged", "doc_count": 31},
+                {"key": "unsupported_language", "doc_count": 11, "languages": languages},
+            ]
+        },
+        "models": {"buckets": [{"key": "model en-1+a", "doc_count": 30}, {"key": "model en-2+b", "doc_count": 1}]},
+    }
+    assert json.loads(newsflow("status", "--json").out)["entities"] == {
+        "tagged": 31,
+        "unsupported_language": 11,
+        "languages": {"ru": 8, "de": 3},
+        "models": {"en-1+a": 30, "en-2+b": 1},
+        "failed": 1,
+    }
+    said = " ".join(newsflow("status").out.split())
+    assert "names: looked for in 31 articles, in 11 not for want of a model (ru 8, de 3), in 1 the tagger" in said
+    assert "models: en-1+a 30, en-2+b 1; newsflow retag brings all to one" in said
 
 
 @pytest.mark.parametrize(

@@ -70,11 +70,11 @@ class Consumer:
         self.closed: bool | None = None
 
     def subscribe(self, topics: list[str], listener: Any) -> None:
-        assert topics == [TOPIC, "night-articles-stories"]
+        assert topics == [TOPIC, "night-articles-stories", "night-articles-retagged"]
         self.listener = listener
 
     def topics(self) -> set[str]:
-        return {TOPIC, "night-articles-stories"}
+        return {TOPIC, "night-articles-stories", "night-articles-retagged"}
 
     def assignment(self) -> set[TopicPartition]:
         return set(self.places)
@@ -571,7 +571,7 @@ def test_it_works_until_told_to_stop(make: Make, monkeypatch: pytest.MonkeyPatch
     assert scene.consumer.commits == [{0: 4, 1: 9}]
     assert scene.consumer.listener is scene.indexer.partitions
     assert scene.consumer.closed is True, "without a commit of what was only polled"
-    assert len(started) == 2, "one for each topic"
+    assert len(started) == 3, "one for each topic"
     assert scene.indexer.health.reason is None
 
 

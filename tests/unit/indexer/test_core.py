@@ -13,6 +13,7 @@ from schemas.article import (
     Change,
     Changed,
     Dropped,
+    Entities,
     Entity,
     Label,
     Location,
@@ -21,11 +22,13 @@ from schemas.article import (
     Place,
     Quality,
     Reason,
+    Retagged,
     TaggedArticle,
+    digest_of_body,
 )
 from schemas.document import Changes, Drops
 from schemas.story import SeenParagraph, Story
-from services.indexer.core import to_document, with_story
+from services.indexer.core import to_document, with_entities, with_story
 from tests.unit.indexer.articles import tagged
 
 RECEIVED = datetime(2026, 2, 1, 8, tzinfo=UTC)
@@ -111,6 +114,7 @@ def test_every_field_has_its_place() -> None:
         "pipeline": {
             "versions": ["cleaner 3", "model en-1.0", "tagger 1"],
             "flags": ["published_without_zone"],
+            "entities": "tagged",
             "quality": ["too_long"],
             "language_stated": "en-GB",
             "language_confidence": 0.75,
@@ -153,7 +157,12 @@ def test_nothing_of_an_article_is_forgotten() -> None:
         if field in elsewhere:
             continue
         other = tagged("f" * 32, revision=18).model_copy(
-            update={"received": NOW, "language": "de", "publisher": "other.example"}
+            update={
+                "received": NOW,
+                "language": "de",
+                "publisher": "other.example",
+                "entities": Entities.UNSUPPORTED_LANGUAGE,
+            }
         )
         changed = FULL.model_copy(update={field: getattr(other, field)})
         assert getattr(changed, field) != value
@@ -263,3 +272,70 @@ def test_a_stored_document_takes_its_story_and_nothing_else_changes() -> None:
     assert with_story(stored(STORY), STORY) is None
     alone = Story(id="0" * 32, story_id="0" * 32)
     assert with_story(stored(STORY), alone) == stored(alone), "what it no longer has is gone"
+
+
+# ---------------------------------------------------------------- other entities
+
+
+def stored(article: TaggedArticle) -> dict[str, Any]:
+    """The document as it is in the index."""
+    document = to_document(article, NOW, Story(id=article.id, story_id="1" * 32))
+    found: dict[str, Any] = json.loads(document.model_dump_json(by_alias=True, exclude_none=True))
+    return found
+
+
+def retagged(**changes: Any) -> Retagged:
+    fields: dict[str, Any] = {
+        "id": FULL.id,
+        "revision": 17,
+        "body_digest": digest_of_body(FULL.body),
+        "versions": {"model": "en-2.0", "tagger": "9"},
+        "people": (Entity(id="person:ada", name="Ada", count=1),),
+        "mentions": (Mention(text="Ada", start=0, end=3, label=Label.PERSON, entity_id="person:ada"),),
+    }
+    return Retagged(**fields | changes)
+
+
+def test_other_entities_change_nothing_else() -> None:
+    before = stored(FULL)
+    after = with_entities(before, retagged())
+    expected = stored(
+        FULL.model_copy(
+            update={
+                "people": retagged().people,
+                "organisations": (),
+                "places": (),
+                "mentions": retagged().mentions,
+                "versions": {"cleaner": "3", "model": "en-2.0", "tagger": "9"},
+            }
+        )
+    )
+    assert after == expected
+    assert before == stored(FULL), "what was given is as it was"
+
+
+def test_a_language_without_a_model_any_more_has_no_entities() -> None:
+    of = retagged(versions={"tagger": "9"}, people=(), mentions=(), entities=Entities.UNSUPPORTED_LANGUAGE)
+    after = with_entities(stored(FULL), of)
+    assert after is not None
+    assert after["people"] == after["mentions"] == []
+    assert after["pipeline"]["entities"] == "unsupported_language"
+    assert after["pipeline"]["versions"] == ["cleaner 3", "tagger 9"]
+
+
+def test_a_document_of_before_there_were_entities_in_pipeline_gets_them() -> None:
+    source = stored(FULL)
+    del source["pipeline"]["entities"]
+    after = with_entities(source, retagged())
+    assert after is not None
+    assert after["pipeline"]["entities"] == "tagged"
+
+
+@pytest.mark.parametrize("change", [{"revision": 16}, {"revision": 18}, {"body_digest": "0" * 32}])
+def test_entities_of_another_text_are_not_taken(change: dict[str, Any]) -> None:
+    assert with_entities(stored(FULL), retagged(**change)) is None
+
+
+def test_odd_spaces_of_an_author_make_no_other_text() -> None:
+    article = FULL.model_copy(update={"kept": (Paragraph(index=0, text="Ada\u202fMarsh"),)})
+    assert with_entities(stored(article), retagged(body_digest=digest_of_body(article.body))) is not None

@@ -28,6 +28,7 @@ from services.runtime.remembering import Record
 from services.runtime.settings import StageSettings
 from services.runtime.stage import (
     EXIT_MEMORY,
+    ChildProcesses,
     Failure,
     Received,
     Result,
@@ -439,13 +440,13 @@ class Pool:
 
 
 def verdicts_of(pool: Pool, count: int) -> list[str]:
-    """The reasons, `result` where there is none, that a worker with this pool has for a chunk of `count`."""
-    worker = object.__new__(StageWorker)
-    worker.stage = STAGE
-    worker.settings = StageSettings(kafka_bootstrap_servers="-", child_memory_mb=512)
-    worker.pool = pool  # type: ignore[assignment]
-    worker.watchdog = SimpleNamespace(record_done=lambda: None)  # type: ignore[assignment]
-    verdicts = asyncio.run(worker._run([task("text")] * count))
+    """The reasons, `result` where there is none, that child processes of this pool have for a chunk of `count`."""
+    children = object.__new__(ChildProcesses)
+    children.stage = STAGE
+    children.settings = StageSettings(kafka_bootstrap_servers="-", child_memory_mb=512)
+    children.pool = pool  # type: ignore[assignment]
+    children.progress = lambda: None
+    verdicts = asyncio.run(children.run([task("text")] * count))
     return [verdict.reason if isinstance(verdict, Failure) else "result" for verdict in verdicts]
 
 

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 import pytest
 
-from schemas.article import Label
-from services.tagger.core import UNSUPPORTED_LANGUAGE, VERSION, tag_articles
+from schemas.article import Entities, Label
+from services.tagger.core import VERSION, tag_articles
 from services.tagger.names import Span
 
 from .marking import NOTHING_KNOWN, Fake, article, finds, names, tag, tag_marked
@@ -266,7 +266,12 @@ def test_an_article_in_another_language_passes_without_entities_and_says_so() ->
     ]
     tagged = tag_articles(articles, {"en": Fake(find_spans)}, NOTHING_KNOWN)
     assert [names(one).get("places") for one in tagged] == [[("Rome", 1)], None, [("Oslo", 1)], [("Bonn", 1)]]
-    assert [one.flags for one in tagged] == [(), (UNSUPPORTED_LANGUAGE,), (), ()]
+    assert [one.entities for one in tagged] == [
+        Entities.TAGGED,
+        Entities.UNSUPPORTED_LANGUAGE,
+        Entities.TAGGED,
+        Entities.TAGGED,
+    ]
     assert tagged[1].mentions == ()
     assert tagged[1].versions == {"cleaner": "1", "tagger": VERSION}
 
@@ -276,7 +281,7 @@ def test_a_model_is_not_asked_for_nothing() -> None:
         raise AssertionError(texts)
 
     (tagged,) = tag_articles([article("In Paris.", "fr")], {"en": Fake(find_spans)}, NOTHING_KNOWN)
-    assert tagged.flags == (UNSUPPORTED_LANGUAGE,)
+    assert tagged.entities is Entities.UNSUPPORTED_LANGUAGE
     assert tag_articles([], {"en": Fake(find_spans)}, NOTHING_KNOWN) == []
 
 
