@@ -7,7 +7,7 @@ LOCK := deploy/locks/development.txt
 export OPENBLAS_NUM_THREADS := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo demo-picture test lint fetch unit contract live test-compose quality bench bench-cleaner bench-repeats fuzz faults lock clean
+.PHONY: help setup demo demo-picture test lint fetch unit contract live test-compose quality bench bench-memory bench-cleaner bench-repeats fuzz faults lock clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -62,6 +62,9 @@ bench: setup ## The whole pipeline against the bare model, in one run; then benc
 bench-repeats: setup ## What the memories cost as they grow; deduper and linker against the tagger
 	@$(BIN)/python -m tests.bench.repeats
 
+bench-memory: setup ## How large the tagger gets over 50,000 articles (takes ten minutes)
+	@$(BIN)/python -m tests.bench.memory
+
 bench-cleaner: setup ## The cleaner against the bare libraries it stands on, in one run
 	@$(BIN)/python -m tests.bench.cleaner
 
@@ -91,7 +94,7 @@ lock: setup ## Resolve the requirements anew
 	@$(BIN)/python -c 'import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["build-system"]["requires"], sep="\n")' \
 	  | $(BIN)/$(COMPILE) --python-version 3.11 -c $(LOCK) -o deploy/locks/wheel.txt -
 	@$(BIN)/$(COMPILE) --python-version 3.11 -c $(LOCK) --extra indexer pyproject.toml -o deploy/locks/producer.txt
-	@$(BIN)/$(COMPILE) --python-version 3.11 -c $(LOCK) --extra cleaner --extra deduper --extra linker --extra tagger pyproject.toml -o deploy/locks/services.txt
+	@$(BIN)/$(COMPILE) --python-version 3.11 -c $(LOCK) --extra cleaner --extra deduper --extra linker --extra tagger --extra indexer pyproject.toml -o deploy/locks/services.txt
 
 clean: ## Stop the embedded servers and delete what was made here
 	@test ! -x $(BIN)/newsflow || $(BIN)/newsflow down --wipe

@@ -42,6 +42,10 @@ CONFIRM_SECONDS = 60
 """For a page to be confirmed by Kafka."""
 
 
+class RetagSettings(TaggerSettings, ElasticsearchSettings):
+    """Those of the tagger, with Elasticsearch to read from."""
+
+
 @dataclass
 class Done:
     """Articles by what became of them."""
@@ -64,10 +68,10 @@ def retag(
     """
     if query is not None:
         check_query(query)
-    settings, tagger = settings_of(ElasticsearchSettings), settings_of(TaggerSettings)
-    set_up_logging("WARNING", tagger.log_format, "retag")
+    settings = settings_of(RetagSettings)
+    set_up_logging("WARNING", settings.log_format, "retag")
     try:
-        models, version = versions_of(tagger)
+        models, version = versions_of(settings)
     except (OSError, ValueError) as error:
         errors.print(f"No tagger with these settings: {error}", markup=False)
         raise typer.Exit(1) from None
@@ -77,7 +81,7 @@ def retag(
     done = Done()
     try:
         with settings.connect() as client:
-            _retag(client, settings, tagger, wanted, done)
+            _retag(client, settings, wanted, done)
     except (ApiError, TransportError, KafkaError) as error:
         errors.print(
             f"Stopped before the end, call it again to go on: {type(error).__name__}: {error}", markup=False
@@ -98,19 +102,13 @@ def _show(done: Done) -> None:
     console.print(f"{done.failed} failed. The indexer writes them: `newsflow status --wait-idle 60` waits for it.")
 
 
-def _retag(
-    client: Elasticsearch,
-    settings: ElasticsearchSettings,
-    tagger: TaggerSettings,
-    query: dict[str, Any],
-    done: Done,
-) -> None:
+def _retag(client: Elasticsearch, settings: RetagSettings, query: dict[str, Any], done: Done) -> None:
     alias = settings.name(INDEX_ALIAS)
     total = client.count(index=alias, query=query)["count"]
     if not total:
         return
     producer = confirming_producer(settings, MAX_INNER_BYTES, compression_type="lz4")
-    children = ChildProcesses(STAGE, tagger)
+    children = ChildProcesses(STAGE, settings)
     try:
         children.start()
     except Exception as error:  # noqa: BLE001 - whatever it is, nothing can be tagged
@@ -122,7 +120,7 @@ def _retag(
         with Progress(*bar, console=errors, disable=not errors.is_terminal) as progress:
             task = progress.add_task("retag", total=total)
             for sources in _pages(client, alias, query):
-                verdicts = asyncio.run(_tagged(children, sources, tagger.chunk_records))
+                verdicts = asyncio.run(_tagged(children, sources, settings.chunk_records))
                 _send(producer, settings.name(ARTICLES_RETAGGED.name), sources, verdicts, done)
                 progress.advance(task, len(sources))
     finally:

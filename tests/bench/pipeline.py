@@ -116,7 +116,7 @@ def servers() -> Iterator[Pipeline]:
 def tagger(articles: Sequence[str], processes: int) -> float:
     """Articles a second of the tagger alone, all waiting in Kafka."""
     with servers() as pipeline:
-        pipeline.send([_deduped(text, number) for number, text in enumerate(articles)], ARTICLES_DEDUPED.name)
+        pipeline.send([deduped(text, number) for number, text in enumerate(articles)], ARTICLES_DEDUPED.name)
         pipeline.environment["TAGGER_PROCESSES"] = str(processes)
         return rate(pipeline, ["tagger"], len(articles))
 
@@ -144,7 +144,8 @@ def whole(articles: Sequence[str], processes: int) -> float:
             return (len(articles) - first) / (time.perf_counter() - began)
 
 
-def _deduped(text: str, number: int) -> bytes:
+def deduped(text: str, number: int) -> bytes:
+    """A record of `articles-deduped`."""
     parts = [part for part in text.split("\n") if part.strip()]
     return write_record(
         DedupedArticle(

@@ -112,6 +112,22 @@ def test_up_from_nothing_and_the_seeds_are_found(stack: Stack, sent: Sent, tmp_p
     assert {hit["id"] for hit in answer["hits"]} <= ids
 
 
+def test_retag_finds_names_in_the_stored_articles(stack: Stack, sent: Sent, tmp_path: Path) -> None:
+    def again(**settings: str) -> dict[str, Any]:
+        given = [word for name, value in settings.items() for word in ("-e", f"{name}={value}")]
+        done = stack.compose("run", "--rm", "-T", *given, "retag", "--json")
+        found: dict[str, Any] = json.loads(done.stdout)
+        settled(stack, sent, tmp_path)
+        return found
+
+    done = again()
+    assert (done["tagged"], done["failed"]) == (0, 0), "the tagger has just found them"
+    done = again(TAGGER_REFINEMENTS="")
+    assert done["tagged"] > 10
+    # And back, so that the articles are what they were for the tests that follow.
+    assert again()["tagged"] == done["tagged"]
+
+
 def test_image_sizes(stack: Stack) -> None:
     for name, most in IMAGES.items():
         size = inspected("image", f"{name}:{stack.version}")["Size"]

@@ -16,6 +16,7 @@ from pydantic import AliasChoices
 from pydantic_settings import BaseSettings
 
 from services.cleaner.settings import CleanerSettings
+from services.cli.retag import RetagSettings
 from services.deduper.settings import DeduperSettings
 from services.indexer.settings import IndexerSettings
 from services.linker.settings import LinkerSettings
@@ -37,11 +38,13 @@ SETTINGS: dict[str, type[BaseSettings]] = {
     "tagger": TaggerSettings,
     "indexer": IndexerSettings,
     "cli": ElasticsearchSettings,
+    "retag": RetagSettings,
 }
 """Service -> what reads its environment."""
 
 SERVERS = {"kafka", "elasticsearch", "kibana"}
-ONE_SHOTS = {"setup", "setup-kibana", "seeds", "cli"}
+TOOLS = {"cli", "retag"}
+ONE_SHOTS = {"setup", "setup-kibana", "seeds", *TOOLS}
 
 
 def variables(settings: type[BaseSettings]) -> set[str]:
@@ -181,7 +184,7 @@ def test_a_one_shot_that_ends_is_waited_for() -> None:
         for name, each in found.get("depends_on", {}).items()
         if each["condition"] == "service_completed_successfully"
     }
-    assert awaited == ONE_SHOTS - {"cli"}
+    assert awaited == ONE_SHOTS - TOOLS
 
 
 def test_images_hold_nothing_of_the_working_tree() -> None:

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import importlib
 import os
+import re
 import signal
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from lxml import etree
 from pydantic_settings import SettingsConfigDict
@@ -40,6 +41,21 @@ def parse_without_memory() -> None:
     etree.XPath("//p[string-length(.) > 1]/ancestor-or-self::*")(document)
 
 
+def spin() -> None:
+    """Work without end that lets no other thread of its process run meanwhile."""
+    re.fullmatch("(a+)+", "a" * 64 + "b")
+
+
+FAULTS: dict[str, Callable[[], object]] = {
+    "hang": lambda: time.sleep(3600),
+    "spin": spin,
+    "die": lambda: os.kill(os.getpid(), signal.SIGKILL),
+    "fill": lambda: bytearray(2**30),
+    "deep fill": parse_without_memory,
+}
+"""What happens at a body that begins so."""
+
+
 def load_step(settings: FaultySettings) -> Step:
     def step(records: Sequence[Received[RawArticle]]) -> list[CleanArticle]:
         results = []
@@ -47,18 +63,13 @@ def load_step(settings: FaultySettings) -> Step:
             body = record.article.body or ""
             if body.startswith("raise"):
                 raise KeyError("a bug nobody thought of")
-            if body.startswith("hang"):
-                time.sleep(3600)
-            if body.startswith("die"):
-                os.kill(os.getpid(), signal.SIGKILL)
+            for word, happens in FAULTS.items():
+                if body.startswith(word):
+                    happens()
             if body.startswith("grow"):
                 body = body * 5_000_000
             if body.startswith("pid"):
                 body = str(os.getpid())
-            if body.startswith("fill"):
-                bytearray(2**30)
-            if body.startswith("deep fill"):
-                parse_without_memory()
             time.sleep(settings.seconds)
             results.append(
                 CleanArticle(
