@@ -162,14 +162,22 @@ _MENTIONED = 1.6
 """What a country weighs more that the article mentions, as do its cities: forty times, but not Georgia in the US
 by that alone."""
 _MOST_MENTIONED = 0.4
+_MENTIONED_OF_MANY = 0.9
+"""The same for a country of `DIVISIONS`: a small town there is told with its state, so that Geneva in an article
+about the United States is still the one in Switzerland."""
 _OTHER_DIVISION = 1.0
 """What a state weighs more where another of its country is mentioned: Georgia beside Alabama."""
 _SAME_DIVISION = 1.5
 """What a city weighs more whose state is mentioned, and a state one of whose cities is."""
+_SAME_DIVISION_BY_CITY = 0.3
+"""What a city weighs more where another one of its state is mentioned: New York makes no Geneva of that state."""
 _CLEAR = 2.2
 """By how much a place must outweigh its namesakes to tell something about the other places."""
 _FARTHEST_KM = 900
 """From a region's middle to a city of it. The widest regions of a country are about this wide."""
+
+_LITTLE_KNOWN = 6.0
+"""Weight below which a place is not meant where the text says that it is in a country without one of its name."""
 
 DIVISIONS = frozenset({"AU", "CA", "DE", "GB", "US"})
 """Countries of whose cities the table has the division by its ISO code."""
@@ -196,6 +204,8 @@ class _Places:
         self.gazetteer = gazetteer
         self.qualified: list[tuple[int, tuple[str, ...], Canonical]] = []
         self.plain: dict[tuple[str, ...], Canonical] = {}
+        self.cities: set[tuple[str, ...]] = set()
+        """Names that clearly mean a city."""
         # "BRUSSELS" is how a dateline writes it: another form is shown where there is one.
         texts = {
             name.words: name.text for name in sorted(names, key=lambda name: (not name.text.isupper(), -name.start))
@@ -211,7 +221,8 @@ class _Places:
             inside = _inside(choices[name.words], place)
             if inside:
                 self.qualified.append((name.start, name.words, _canonical(inside)))
-            elif not choices[name.words]:  # a place of no table is where the article says it is
+            elif not choices[name.words] or choices[name.words][0][1] < _LITTLE_KNOWN:
+                # A place of no table is where the article says it is.
                 self.qualified.append((name.start, name.words, self._unknown(texts[name.words], place.country)))
         for words, text in texts.items():
             weighed = [
@@ -288,6 +299,8 @@ class _Places:
             place = found[0][0]
             if place.country:
                 countries[place.country] += 1
+                if place.kind is Kind.CITY:
+                    self.cities.add(words)
                 if place.division:
                     divisions.setdefault((place.country, place.division), set()).add(words)
         for name, place in around.items():
@@ -319,11 +332,13 @@ class _Places:
         """How much more a place weighs for what the article mentions beside it."""
         if place.country is None or place.country not in countries:
             return 0
-        told = _MENTIONED + (_MOST_MENTIONED if countries[place.country] == max(countries.values()) else 0)
+        told = _MENTIONED_OF_MANY if place.country in DIVISIONS and place.kind is Kind.CITY else _MENTIONED
+        told += _MOST_MENTIONED if countries[place.country] == max(countries.values()) else 0
         if not place.division:
             return told
-        if divisions.get((place.country, place.division), set()) - {words}:
-            return told + _SAME_DIVISION
+        if others_there := divisions.get((place.country, place.division), set()) - {words}:
+            by_city = place.kind is Kind.CITY and others_there <= self.cities
+            return told + (_SAME_DIVISION_BY_CITY if by_city else _SAME_DIVISION)
         others = any(country == place.country for country, _ in divisions)
         by_its_name = place.kind is Kind.REGION and folded(place.name) == words
         return told + (_OTHER_DIVISION if by_its_name and others else 0)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import gzip
 import math
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -51,7 +52,9 @@ class KnownPlace:
 
 @dataclass(frozen=True)
 class Gazetteer:
-    """The tables by folded name. An acronym ("US", "WHO") is known in capitals alone."""
+    """The tables by folded name. An acronym ("US", "WHO") is known in capitals alone, and an abbreviation ("Mass.",
+    "Ill.") with its dot alone: its key has one.
+    """
 
     places: Mapping[str, Sequence[tuple[KnownPlace, float]]]
     """What the name can mean, each with its weight under this name, the weightiest first."""
@@ -64,6 +67,8 @@ class Gazetteer:
     def places_named(self, text: str) -> Sequence[tuple[KnownPlace, float]]:
         """The places that a name can mean, with their weights."""
         key = self._key(text)
+        if key and text.endswith(".") and (found := self.places.get(f"{key}.")):
+            return found
         return self.places.get(key, ()) if key else ()
 
     def organisation(self, text: str) -> str | None:
@@ -120,10 +125,25 @@ def load_gazetteer() -> Gazetteer:
     for name, others in _lines("organisations.tsv", 2):
         for key in _keys([name, *others.split(";")], acronyms):
             organisations.setdefault(key, name)
-    for found in places.values():
+    for key, found in places.items():
         # Two names of a place may be one when folded.
-        found[:] = sorted(dict.fromkeys(found), key=lambda each: -each[1])
+        found[:] = sorted(_region_first(key, dict.fromkeys(found)), key=lambda each: -each[1])
     return Gazetteer(places, organisations, nationalities, frozenset(acronyms))
+
+
+_ABBREVIATION = re.compile(r"[A-Z][a-z]+\.")
+"""Without its dot it may be a word: "Mass protests", "I'll"."""
+
+
+def _region_first(key: str, found: Iterable[tuple[KnownPlace, float]]) -> Iterator[tuple[KnownPlace, float]]:
+    """A region is meant by its own name before the city in it that is called so: Quebec."""
+    found = list(found)
+    for place, weight in found:
+        if place.kind is Kind.REGION and " ".join(folded(place.name)) == key:
+            cities = [other for city, other in found if city.kind is Kind.CITY and city.country == place.country]
+            yield place, max(weight, *(other + 0.1 for other in cities)) if cities else weight
+        else:
+            yield place, weight
 
 
 def _keys(names: Iterable[str], acronyms: set[str]) -> Iterator[str]:
@@ -131,7 +151,7 @@ def _keys(names: Iterable[str], acronyms: set[str]) -> Iterator[str]:
         key = " ".join(folded(name))
         if name.isupper() and len(key) <= LONGEST_ACRONYM:
             acronyms.add(key)
-        yield key
+        yield f"{key}." if _ABBREVIATION.fullmatch(name) else key
 
 
 def _countries() -> Iterator[tuple[KnownPlace, list[str], list[str]]]:

@@ -102,10 +102,13 @@ def _name(body: str, start: int, end: int, label: Label, entity: str | None = No
 # ---------------------------------------------------------------- boundaries
 
 _EDGE = "\t\n\r \u00a0\"'“”‘’„‚«»‹›`´,;:!?¡¿…·•*&|/\\_~^=<>[]{}™®©–—-"
+_MISS = r"Miss(?!\s(?:World|Universe|Earth|International|America|USA)\b)"
+"""Miss World is a title, and World no person."""
 # Only titles without which a person is known as well: "Pope Francis" and "King Charles" stay whole.
 _TITLE = (
-    r"(?:Mr|Mrs|Ms|Miss|Dr|Prof|Professor|Sen|Senator|Rep|Gov|Gen|Col|Lt|Sgt|Capt|Maj|Rev|President|Vice President"
-    r"|Prime Minister|Chancellor|Judge|Justice|Congressman|Congresswoman|Ambassador|Coach)\b\.?\s++(?=\w)"
+    rf"(?:Mr|Mrs|Ms|{_MISS}|Dr|Prof|Professor|Sen|Senator|Rep|Gov|Gen|Col|Lt|Sgt|Capt|Maj|Rev|President"
+    r"|Vice President|Prime Minister|Chancellor|Judge|Justice|Congressman|Congresswoman|Ambassador"
+    r"|Coach)\b\.?\s++(?=\w)"
 )
 _NO_NAME = (
     rf"[{re.escape(_EDGE)}.()#@]|(?i:the)\s++(?!Hague\b)|(?:anti|ex|non|post|pre|pro)-(?=[A-Z])"
@@ -450,9 +453,14 @@ def _missed(body: str, names: list[Name], people: set[str], gazetteer: Gazetteer
         label = _label_of_run(body, run.start(), run.end(), gazetteer)
         if label and (name := _trimmed(body, run.start(), run.end(), label)):
             yield name
+    for based in _BASED.finditer(body):
+        if gazetteer.places_named(based[1]) and (name := _name(body, *based.span(1), Label.PLACE)):
+            yield name
 
 
 _SPACED = re.compile(r"\S+")
+# "Birmingham, Ala.-based Healthsouth" is one run of capitalised words.
+_BASED = re.compile(r",\s([A-Z][\w’']*+\.?(?:\s[A-Z][\w’']*+\.?){0,2})-based\b")
 
 
 def _label_of_run(body: str, start: int, end: int, gazetteer: Gazetteer) -> Label | None:
@@ -486,7 +494,7 @@ _SPOKEN_BY = re.compile(
     r"[,?!]['\"”’]\s(?:said|says|added|adds|explained|explains|recalled|recalls)\s(?:[a-z]+\s){0,2}$"
 )
 _HONORIFIC = re.compile(r"\b(?:Mr|Mrs|Ms|Miss|Dr|Prof|Sir|Dame)\.?\s$")
-_HONOURED = re.compile(r"\b(?:Mr|Mrs|Ms|Miss|Dr|Prof)\.?\s(?=[A-Z])((?:[A-Z][\w’'-]*+\s?){1,3})")
+_HONOURED = re.compile(rf"\b(?:Mr|Mrs|Ms|{_MISS}|Dr|Prof)\.?\s(?=[A-Z])((?:[A-Z][\w’'-]*+\s?){{1,3}})")
 _LONGEST_SURNAME = 2
 """Words. Of three on the model's own label is mostly right: "the Sunshine Skyway Bridge said" does not come."""
 _FOLLOWS_NAME = re.compile(r"[\w.’'-]+\s$")
@@ -509,9 +517,16 @@ def _as_beside(body: str, name: Name, gazetteer: Gazetteer) -> Name:
     ) or _ORGANISATION_AFTER.match(body, name.end, name.end + _LOOK_AHEAD)
     if said_to_be_organisation:
         return name._replace(label=Label.ORGANISATION) if name.label is Label.PERSON else name
-    if _speaks(body, name.start, name.end) and _may_be_surname(name.text, gazetteer):
+    # "the chief economist at Komercni Banka said": it is not the bank that speaks, but still no person.
+    of_someone = name.label is Label.ORGANISATION and _OF_SOMEONE.search(
+        body, max(0, name.start - _LOOK_BACK), name.start
+    )
+    if _speaks(body, name.start, name.end) and not of_someone and _may_be_surname(name.text, gazetteer):
         return name._replace(label=Label.PERSON)
     return name
+
+
+_OF_SOMEONE = re.compile(r"\b(?:at|for|from|of|with)\s(?:the\s)?$")
 
 
 def _speaks(body: str, start: int, end: int) -> bool:
@@ -651,11 +666,18 @@ def _labelled_alike(body: str, names: list[Name]) -> list[Name]:
     for name in names:
         label = Label.PERSON if name.text in surnames else Label.ORGANISATION if name.words in firms else name.label
         votes.setdefault(name.words, Counter())[label] += 1
+    for match in _TOWN_OF.finditer(body):
+        if (words := folded(match[1])) in votes:
+            votes[words][Label.PLACE] += len(names)  # "the town of Yining" decides
     # most_common() keeps labels with equal votes in the order of their first vote.
     labels = {words: counted.most_common(1)[0][0] for words, counted in votes.items()}
     return [name._replace(label=labels[name.words]) for name in names]
 
 
+_TOWN_OF = re.compile(
+    r"\b(?:capital|city|county|district|island|municipality|port|province|region|suburb|town|village)\sof\s"
+    r"([A-Z][\w’'-]*+(?:\s[A-Z][\w’'-]*+)*+)"
+)
 _LEGAL_FORM_AFTER = re.compile(
     r",?\s(?:Inc|Incorporated|Corp|Corporation|Co|Company|Ltd|Limited|LLC|LLP|PLC|plc|AG|SE|SA|S\.A|NV|N\.V|GmbH|KG|AB"
     r"|ASA|A/S|Oyj|SpA|S\.p\.A|Pty|Bhd|KK)\.?$"

@@ -27,6 +27,11 @@ def ids(tagged: TaggedArticle) -> list[str]:
 
 
 PARIS_TEXAS, PARIS = "place:geonames:4717560", "place:geonames:2988507"
+GENEVA, BIRMINGHAM_ALABAMA, HEALTHSOUTH = (
+    "place:geonames:2660646",
+    "place:geonames:4049979",
+    "organisation:healthsouth",
+)
 LONDON_ONTARIO, LONDON = "place:geonames:6058560", "place:geonames:2643743"
 
 
@@ -49,6 +54,22 @@ LONDON_ONTARIO, LONDON = "place:geonames:6058560", "place:geonames:2643743"
         ("[Hyderabad|place]", ["place:geonames:1269843"]),
         ("in [Little Nowhereham|place], [France|place]", ["place:FR:little-nowhereham", "place:FR"]),
         ("in [Little Nowhereham|place]", ["place:little-nowhereham"]),
+        # A famous city is meant though a country with a town of its name is mentioned, or a city beside that town.
+        ("the [US|place] at talks in [Geneva|place]", ["place:US", GENEVA]),
+        (
+            "from [Chicago|place] and [New York|place], [US|place], to [Geneva|place]",
+            ["place:geonames:4887398", "place:geonames:5128581", "place:US", GENEVA],
+        ),
+        ("in [Illinois|place]: [Geneva|place] voted", ["place:US-IL", "place:geonames:4893591"]),
+        # A little known one elsewhere is not, where the text says in which country it lies.
+        ("in [Silao|place], [Mexico|place], today", ["place:MX:silao", "place:MX"]),
+        ("in [Moscow|place] and [Ukraine|place]", ["place:geonames:524901", "place:UA"]),
+        ("by [Moscow|place] in [Ukraine|place]", ["place:geonames:524901", "place:UA"]),
+        (
+            "[Birmingham|place], Ala.-based [Healthsouth|organisation]",
+            [BIRMINGHAM_ALABAMA, "place:US-AL", HEALTHSOUTH],
+        ),
+        ("in [Quebec|place] today", ["place:CA-QC"]),
     ],
 )
 def test_a_place_is_the_one_that_is_meant(marked: str, expected: list[str]) -> None:

@@ -116,3 +116,25 @@ def test_recurrence(marked: str, expected: list[str]) -> None:
 
 def test_without_refinements_spans_are_names_as_they_are() -> None:
     assert found("[the UN's|organisation] and [GDP|organisation]") == ["the UN's|organisation", "GDP|organisation"]
+
+
+@pytest.mark.parametrize(
+    ("marked", "expected"),
+    [
+        # An abbreviation is a state with its dot alone.
+        ("Mass protests began. I'll see. Ill patients waited. Wash your hands.", []),
+        ("She moved to Cambridge, Mass., in May.", ["Mass.|place"]),
+        # Who works there speaks.
+        ("The chief economist at [Komercni Banka|organisation] said so.", ["Komercni Banka|organisation"]),
+        ("[Orton|organisation] said so.", ["Orton|person"]),
+        # What is called a town is one, wherever it stands.
+        (
+            "[Yining|person] was calm. In the town of [Yining|person] all was quiet. [Yining|organisation] slept.",
+            ["Yining|place", "Yining|place", "Yining|place"],
+        ),
+        ("[Miss World|person] was crowned.", ["Miss World|person"]),
+        ("[Miss Marple|person] was there.", ["Marple|person"]),
+    ],
+)
+def test_what_news_articles_showed(marked: str, expected: list[str]) -> None:
+    assert [each for each in found(marked, *Refinement) if each != "Cambridge|place"] == expected
