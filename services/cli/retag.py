@@ -17,6 +17,7 @@ import typer
 from elasticsearch import ApiError, Elasticsearch, TransportError
 from kafka import KafkaProducer
 from kafka.errors import KafkaError
+from pydantic_settings import SettingsConfigDict
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
@@ -44,6 +45,9 @@ CONFIRM_SECONDS = 60
 
 class RetagSettings(TaggerSettings, ElasticsearchSettings):
     """Those of the tagger, with Elasticsearch to read from."""
+
+    # Said again: of two bases the second's would hold.
+    model_config = SettingsConfigDict(env_prefix="TAGGER_", hide_input_in_errors=True)
 
 
 @dataclass

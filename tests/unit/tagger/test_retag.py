@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from schemas.article import Entities, Label, digest_of_body
+from services.cli.retag import RetagSettings
 from services.tagger.core import VERSION, tag_articles
 from services.tagger.load import load_tagger, versions_of
 from services.tagger.names import Span
@@ -51,6 +52,16 @@ def test_the_record_has_the_entities_and_of_which_text_they_are() -> None:
 
 def settings(**given: Any) -> TaggerSettings:
     return TaggerSettings(kafka_bootstrap_servers="-", **given)
+
+
+def test_retag_has_the_settings_of_the_tagger(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Or it would give the articles other names than the tagger does."""
+    given = {"TAGGER_ALIASES": str(tmp_path), "TAGGER_REFINEMENTS": "labels", "TAGGER_PROCESSES": "3"}
+    for name, value in given.items():
+        monkeypatch.setenv(name, value)
+    retag = RetagSettings(kafka_bootstrap_servers="-", elasticsearch_url="http://127.0.0.1:1")
+    assert {name: getattr(retag, name) for name in TaggerSettings.model_fields} == settings().model_dump()
+    assert (retag.aliases, retag.processes) == (tmp_path, 3)
 
 
 def test_versions_are_those_that_the_tagger_stamps(tmp_path: Path) -> None:
