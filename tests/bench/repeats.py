@@ -162,7 +162,7 @@ def rate(pipeline: Pipeline, names: list[str], count: int) -> float:
             again = [each for each in lags(pipeline.settings) if each.group in groups]
             if not sum(each.lag for each in again):
                 break
-        time.sleep(0.1)
+        time.sleep(0.5)  # asking costs the processor that is measured
     total = sum(each.end_offset for each in found)
     pipeline.stop()
     return count * (total - done) / total / (now - first)
