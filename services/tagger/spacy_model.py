@@ -5,8 +5,10 @@ Numbers in this file were measured on two cores with en_core_web_md 3.7.1, spaCy
 
 from __future__ import annotations
 
+import ctypes
 import hashlib
 import os
+import sys
 import time
 import warnings
 from bisect import bisect_right
@@ -172,6 +174,7 @@ def load_model(name: str, batch_size: int = 16, remembered: int = 0) -> SpacyMod
     Raises OSError when the package is not installed, and ValueError when its entities cannot be had alone.
     """
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # noqa: TID251 - not a setting: it tells numpy
+    _keep_large_blocks()
     import spacy  # noqa: PLC0415
     from thinc.api import set_current_ops  # noqa: PLC0415
 
@@ -194,6 +197,21 @@ def load_model(name: str, batch_size: int = 16, remembered: int = 0) -> SpacyMod
         decoder=_decoder(pipeline, name),
         remembered=remembered,
     )
+
+
+def _keep_large_blocks() -> None:
+    """Tell the C library (glibc) to use the memory of a batch's arrays again, not to give it back each time.
+
+    It gives back what is over 128 kB, and a seventh of the time went into taking it again (14.6 to 12.7 ms for an
+    article of 530 words; 180,000 page faults in place of 5,800,000).
+    """
+    if sys.platform == "linux" and hasattr(libc := ctypes.CDLL(None), "mallopt"):
+        libc.mallopt(M_MMAP_THRESHOLD, 64 * 2**20)
+        libc.mallopt(M_TRIM_THRESHOLD, 128 * 2**20)
+
+
+M_MMAP_THRESHOLD, M_TRIM_THRESHOLD = -3, -1
+"""Of mallopt(3)."""
 
 
 class ModelIdentity(NamedTuple):

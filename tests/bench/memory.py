@@ -1,8 +1,8 @@
-"""How large a process of the tagger gets: many articles through child processes that live as long as the run.
+"""How large the processes of the tagger get: many articles through child processes, replaced as in production.
 
-No paragraph comes twice, and in each stand words that were never there before, so that whatever the tagger keeps
-of what it has read would show. Printed is the resident memory of each process on the way, and at the end by how
-much it grew over the second half of the run, with the scatter around that line.
+No paragraph comes twice, and in each stand two words that were never there before, which is many times what news
+has of them: whatever the tagger keeps of what it has read would show. Printed is the largest resident memory since
+the line before, and at the end that of the first and of the second half of the run.
 """
 
 from __future__ import annotations
@@ -10,10 +10,10 @@ from __future__ import annotations
 import argparse
 import multiprocessing
 import os
-import statistics
-import time
-from collections import defaultdict
+from collections import deque
 from collections.abc import Iterator
+from itertools import chain
+from typing import Any
 
 from pebble import ProcessPool
 
@@ -24,13 +24,13 @@ from tests.bench.cleaner import _resident
 from tests.bench.pipeline import deduped, texts
 
 
-def tasks(count: int) -> Iterator[list[Task]]:
+def tasks(count: int, paragraphs: int) -> Iterator[list[Task]]:
     """Chunks of `count` articles: the same news again and again, with other names in each paragraph."""
     bodies = texts(5000)
     size = TaggerSettings(kafka_bootstrap_servers="-").chunk_records
     chunk: list[Task] = []
     for number in range(count):
-        parts = bodies[number % len(bodies)].split("\n\n")
+        parts = bodies[number % len(bodies)].split("\n\n")[:paragraphs]
         body = "\n\n".join(f"{part} Mr Q{number:x}z{i} of X{i}v{number:x} said so." for i, part in enumerate(parts))
         chunk.append((deduped(body, number), 1_767_225_600.0))
         if len(chunk) == size or number == count - 1:
@@ -42,42 +42,38 @@ def main() -> None:
     """Run, and print."""
     arguments = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     arguments.add_argument("--articles", type=int, default=50_000)
+    arguments.add_argument("--paragraphs", type=int, default=5, help="of each article, at the most")
     arguments.add_argument("--processes", type=int, default=os.cpu_count() or 2)
     arguments.add_argument("--every", type=int, default=2500, help="articles between two lines")
     given = arguments.parse_args()
     settings = TaggerSettings(kafka_bootstrap_servers="-", processes=given.processes)
-    sizes: dict[int, list[tuple[int, float]]] = defaultdict(list)
-    started = time.perf_counter()
+    children = set()
+    largest: list[tuple[int, float]] = []
     with ProcessPool(
         max_workers=given.processes,
+        max_tasks=settings.child_chunks,
         initializer=_start_child,
         initargs=(STAGE, settings),
         context=multiprocessing.get_context("spawn"),
     ) as pool:
         done = shown = 0
-        waiting = []
-        for chunk in tasks(given.articles):
+        most = 0.0
+        waiting: deque[tuple[int, Any]] = deque()
+        for chunk in chain(tasks(given.articles, given.paragraphs), [[]]):
             waiting.append((len(chunk), pool.schedule(_resident, args=[chunk])))
-            while len(waiting) > 2 * given.processes:
-                count, future = waiting.pop(0)
+            while waiting and (len(waiting) > 2 * given.processes or not chunk):
+                count, future = waiting.popleft()
                 process, megabytes = future.result()
+                children.add(process)
                 done += count
-                sizes[process].append((done, megabytes))
-            if done // given.every > shown:
-                shown = done // given.every
-                now = "  ".join(f"{found[-1][1]:6.1f} MiB" for found in sizes.values())
-                rate = done / (time.perf_counter() - started)
-                print(f"{done:>7} articles  {now}  {rate:5.1f} articles/s", flush=True)
-        for count, future in waiting:
-            process, megabytes = future.result()
-            done += count
-            sizes[process].append((done, megabytes))
-    for number, found in enumerate(sizes.values()):
-        half = [each for each in found if each[0] > given.articles / 2]
-        slope, intercept = statistics.linear_regression(*zip(*half, strict=True))
-        scatter = statistics.pstdev(size - (slope * at + intercept) for at, size in half)
-        last = given.articles // 2
-        print(f"process {number}: {slope * last:+.1f} MiB over the last {last} articles, scatter {scatter:.1f} MiB")
+                most = max(most, megabytes)
+                if done // given.every > shown:
+                    shown = done // given.every
+                    largest.append((done, most))
+                    print(f"{done:>7} articles  {len(children):>3} processes so far  {most:6.1f} MiB", flush=True)
+                    most = 0.0
+    halves = [[size for at, size in largest if (at > done / 2) is second] for second in (False, True)]
+    print(f"largest: {max(halves[0]):.1f} MiB in the first half, {max(halves[1]):.1f} MiB in the second")
 
 
 if __name__ == "__main__":

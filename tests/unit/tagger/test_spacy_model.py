@@ -217,6 +217,22 @@ def test_a_process_of_its_own_loads_on_one_thread_without_a_warning() -> None:
     assert (done.returncode, done.stderr) == (0, "")
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="other C libraries have no such setting")
+def test_the_memory_of_a_batch_is_used_again() -> None:
+    script = (
+        "import resource\n"
+        "from services.tagger.spacy_model import load_model\n"
+        f"model, texts = load_model({PACKAGE!r}), [{TEXT!r} * 40] * 16\n"
+        "def faults():\n"
+        "    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt\n"
+        "    model.find_spans(texts)\n"
+        "    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before\n"
+        "print([faults() for _ in range(4)][-1])\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert int(done.stdout) < 1_000, "each batch of some 10 MB would be 20,000 pages taken anew"
+
+
 def test_a_package_that_is_not_installed_is_named() -> None:
     with pytest.raises(OSError, match="xx_no_such_model is not installed"):
         load_model("xx_no_such_model")
