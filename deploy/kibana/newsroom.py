@@ -68,6 +68,15 @@ languages = donut(
     size="articles",
 )
 
+# An article that no model reads has no names because nobody looked: that must be seen.
+entities = donut(
+    ARTICLES,
+    "Names looked for",
+    {"entities": top("pipeline.entities", "Names", size=3, by="articles"), "articles": count("Articles")},
+    group="entities",
+    size="articles",
+)
+
 dropped_paragraphs = bars(
     ARTICLES,
     "Dropped paragraphs by reason",
@@ -99,7 +108,8 @@ PANELS = (
     Placed("map", point_map(ARTICLES, "Map of places", "Articles", "places.location"), x=0, y=28, w=30, h=22),
     Placed("dropped", dropped_paragraphs, x=30, y=28, w=18, h=11),
     Placed("dead-letters", markdown("Dead letters", DEAD_LETTERS), x=30, y=39, w=18, h=11),
-    Placed("stories", stories, x=0, y=50, w=48, h=11),
+    Placed("stories", stories, x=0, y=50, w=34, h=11),
+    Placed("entities", entities, x=34, y=50, w=14, h=11),
     Placed("newest", table(ARTICLES, "Newest articles", COLUMNS, "@timestamp"), x=0, y=61, w=48, h=20),
 )
 

@@ -15,15 +15,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from spacy.attrs import IS_SPACE, NORM, ORTH
+from spacy.pipeline import EntityRecognizer
 from spacy.tokens import Doc, Span
-
-if TYPE_CHECKING:
-    from spacy.pipeline import EntityRecognizer
 
 Floats = npt.NDArray[np.float32]
 Ints = npt.NDArray[np.int64]
@@ -86,7 +84,7 @@ def _moves(names: Sequence[str]) -> Moves:
 class EntityDecoder:
     """The component `ner` of a model, with its weights laid out for all words at once."""
 
-    def __init__(self, ner: EntityRecognizer) -> None:
+    def __init__(self, ner: Any) -> None:
         """Raises ValueError where the component is built otherwise than spaCy's English and French ones."""
         if not _is_as_expected(ner):
             raise ValueError("the component ner is not a greedy transition-based parser over a window of words")
@@ -196,9 +194,11 @@ class EntityDecoder:
         return scores
 
 
-def _is_as_expected(ner: EntityRecognizer) -> bool:
+def _is_as_expected(ner: Any) -> bool:
+    if not isinstance(ner, EntityRecognizer):  # a component of the user's own may have this name
+        return False
     model = ner.model
-    if ner.cfg["beam_width"] != 1 or not model.attrs["has_upper"] or model.attrs["unseen_classes"]:
+    if ner.cfg.get("beam_width") != 1 or not model.attrs.get("has_upper") or model.attrs.get("unseen_classes"):
         return False
     lower, words = model.get_ref("lower"), model.get_ref("tok2vec").layers[:1]
     return (

@@ -62,6 +62,7 @@ def test_the_dashboard_shows_what_it_should() -> None:
         "Dropped paragraphs by reason",
         "Dead letters",
         "Stories with the most copies",
+        "Names looked for",
         "Newest articles",
     ]
     assert [control.title for control in CONTROLS] == ["Publisher", "Language", "Person"]

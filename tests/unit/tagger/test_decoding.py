@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from functools import cache
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -86,6 +87,11 @@ def test_a_word_with_another_norm_is_another_word() -> None:
     rows = decoder._vectors(docs)
     assert (rows[: len(docs[0])] != rows[len(docs[0]) :]).any()
     assert (rows[: len(docs[0])] == decoder._vectors(docs[:1])).all()
+
+
+def test_a_component_of_another_kind_is_refused() -> None:
+    with pytest.raises(ValueError, match="not a greedy transition-based parser"):
+        EntityDecoder(SimpleNamespace())
 
 
 @pytest.mark.parametrize("change", ["beam", "upper"])
