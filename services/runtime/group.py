@@ -82,16 +82,36 @@ def poll(consumer: KafkaConsumer, seconds: float, most: int | None = None) -> di
     return polled
 
 
+COMMIT_LIMIT_SECONDS = 60.0
+"""For a commit, with all its tries: longer than a broker takes to start again, and shorter than any standstill that
+the watchdog looks for."""
+
+
 def commit(consumer: KafkaConsumer, ends: Mapping[TopicPartition, int]) -> None:
-    """Commit the offset of each partition's next record; what could not be committed comes again."""
+    """Commit the offset of each partition's next record; what could not be committed comes again.
+
+    It is tried again while the broker is away: nothing else can be done then, and if no record comes after these,
+    no later commit would cover them, so that they would seem to wait until the watchdog ends the process.
+    """
+    offsets = {place: OffsetAndMetadata(end, "", -1) for place, end in ends.items()}
+    retry = tenacity.Retrying(
+        retry=tenacity.retry_if_exception(_passes),
+        wait=tenacity.wait_fixed(0.5),
+        stop=tenacity.stop_after_delay(COMMIT_LIMIT_SECONDS),
+        reraise=True,
+    )
     try:
-        if ends:
-            consumer.commit({place: OffsetAndMetadata(end, "", -1) for place, end in ends.items()})
+        if offsets:
+            retry(consumer.commit, offsets)
     except CommitFailedError:
         log.warning("the group was rebalanced before the commit; these records come again")
     except KafkaError as error:
         # They come again after a restart; else the next commit covers them.
         log.warning("not committed", error=f"{type(error).__name__}: {error}")
+
+
+def _passes(error: BaseException) -> bool:
+    return isinstance(error, KafkaError) and not isinstance(error, CommitFailedError)
 
 
 def write_dead_letter(

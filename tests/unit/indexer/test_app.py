@@ -477,12 +477,29 @@ def test_when_all_was_revoked_there_is_nothing_to_write_or_commit(scene: Scene) 
 
 
 @pytest.mark.parametrize("error", [CommitFailedError(), KafkaConnectionError()])
-def test_a_commit_that_fails_ends_nothing(scene: Scene, error: KafkaError) -> None:
+def test_a_commit_that_fails_ends_nothing(scene: Scene, error: KafkaError, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("services.runtime.group.COMMIT_LIMIT_SECONDS", 0)
     scene.consumer.commit_fails = error
     scene.settle(record(0, tagged("a")))
     scene.consumer.commit_fails = None
     scene.settle(record(1, tagged("b")))
     assert scene.consumer.commits == [{0: 2}]
+
+
+def test_a_commit_is_tried_again_while_the_broker_is_away(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No record may come after these, and then no later commit covers them."""
+    waited: list[float] = []
+
+    def sleep(seconds: float) -> None:
+        waited.append(seconds)
+        if len(waited) == 3:
+            scene.consumer.commit_fails = None
+
+    monkeypatch.setattr("tenacity.nap.time", SimpleNamespace(sleep=sleep))
+    scene.consumer.commit_fails = KafkaConnectionError()
+    scene.settle(record(0, tagged("a")))
+    assert scene.consumer.commits == [{0: 1}]
+    assert len(waited) == 3
 
 
 # ---------------------------------------------------------------- waiting
