@@ -6,6 +6,7 @@ when the files in `schemas/exported/` are not what this makes.
 
 from __future__ import annotations
 
+import base64
 import json
 import re
 from datetime import datetime
@@ -18,13 +19,26 @@ from pydantic_core import core_schema
 
 from schemas.article import RawArticle
 from schemas.boilerplate import Line
+from schemas.cloudevents import (
+    ATTRIBUTE_NAME,
+    BINARY_SPECVERSION,
+    CONTENT_TYPE,
+    EVENT_TYPE,
+    JSON_MEDIA_TYPE,
+    SPECVERSION,
+    STRUCTURED,
+    CloudEvent,
+)
 from schemas.dead_letter import PREFIX, REPLAYED, DeadLetter
 from schemas.document import ArticleDocument
 from schemas.story import FingerprintsRecord, LinkRecord
-from schemas.topics import MAX_RAW_BYTES, TOPICS, Topic
+from schemas.topics import ARTICLES_RAW, MAX_RAW_BYTES, TOPICS, Topic
 
 EXPORTED = Path(__file__).parent / "exported"
 """Where the exported files are kept."""
+
+RAW_EXAMPLES = Path(__file__).parent / "examples" / ARTICLES_RAW.name / "valid"
+"""Records that a producer may send, one a file; AsyncAPI shows each."""
 
 VERSION = 1
 """Of the contract. A change that a producer or consumer must follow is a new version beside the old one."""
@@ -66,6 +80,14 @@ RAW_EXAMPLE = {
     "published": "2026-01-31T08:00:00Z",
     "language": "en",
 }
+
+EVENT_ATTRIBUTES = {
+    "specversion": SPECVERSION,
+    "id": "harbour-post:0417:1",
+    "source": "/feeds/harbour-post",
+    "type": EVENT_TYPE,
+}
+"""Of the event in the examples."""
 
 
 def exported() -> dict[str, str]:
@@ -145,8 +167,9 @@ def asyncapi() -> JsonSchemaValue:
             "version": f"{VERSION}.0.0",
             "description": "News articles on their way from a producer to Elasticsearch. Any Kafka client may "
             "write to `articles-raw`; the topics behind it are written by Newsflow's own services. Values are "
-            "JSON in UTF-8. Who reads a topic behind `articles-raw` must pass over fields that it does not know. "
-            "Addresses are without the prefix that an installation may put before its topics.",
+            "JSON in UTF-8; an article for `articles-raw` may come as a CloudEvent too. Who reads a topic behind "
+            "`articles-raw` must pass over fields that it does not know. Addresses are without the prefix that an "
+            "installation may put before its topics.",
             "license": {"name": "Apache-2.0"},
         },
         "defaultContentType": "application/json",
@@ -165,7 +188,7 @@ def _channel(topic: Topic) -> JsonSchemaValue:
         "address": topic.name,
         "title": topic.name,
         "summary": topic.summary,
-        "messages": _record_message(topic) if topic.record else _dead_letter_messages(),
+        "messages": _messages(topic),
         "bindings": {
             "kafka": {
                 "topic": topic.name,
@@ -189,6 +212,17 @@ def _operation(service: str, action: str, topic: Topic) -> tuple[str, JsonSchema
         "title": f"{service} {action}s {topic.name}",
         "channel": {"$ref": f"#/channels/{topic.name}"},
     }
+
+
+def _messages(topic: Topic) -> JsonSchemaValue:
+    if topic.record is None:
+        return _dead_letter_messages()
+    messages = _record_message(topic)
+    if topic.record is RawArticle:
+        (plain,) = messages.values()
+        plain["examples"] = raw_examples()
+        messages |= _event_messages(plain)
+    return messages
 
 
 def _record_message(topic: Topic) -> JsonSchemaValue:
@@ -219,6 +253,98 @@ def _record_message(topic: Topic) -> JsonSchemaValue:
             "bindings": _message_binding(key),
         }
     }
+
+
+def raw_examples() -> list[JsonSchemaValue]:
+    """The valid records of `schemas/examples/articles-raw/`, as AsyncAPI has examples."""
+    paths = sorted(RAW_EXAMPLES.glob("*.json"))
+    return [{"name": path.stem, "payload": json.loads(path.read_bytes())} for path in paths]
+
+
+def _event_messages(plain: JsonSchemaValue) -> JsonSchemaValue:
+    """An article as a CloudEvent, in both modes of the Kafka binding."""
+    binary_headers = {f"ce_{name}": value for name, value in EVENT_ATTRIBUTES.items()}
+    structured_headers = {CONTENT_TYPE: f"{STRUCTURED}; charset=UTF-8"}
+    article = json.dumps(RAW_EXAMPLE).encode()
+    in_base64 = EVENT_ATTRIBUTES | {"data_base64": base64.b64encode(article).decode()}
+    return {
+        "CloudEventBinary": plain
+        | {
+            "name": "CloudEventBinary",
+            "title": "CloudEventBinary",
+            "summary": "A CloudEvent in binary mode: its attributes are headers, the value is the article.",
+            "headers": binary_headers_schema(),
+            "examples": [{"name": "binary", "headers": binary_headers, "payload": RAW_EXAMPLE}],
+        },
+        "CloudEventStructured": plain
+        | {
+            "name": "CloudEventStructured",
+            "title": "CloudEventStructured",
+            "summary": "A CloudEvent in structured mode: the value is the envelope, with the article in it.",
+            "contentType": STRUCTURED,
+            "headers": structured_headers_schema(),
+            "payload": envelope_schema(),
+            "examples": [
+                {
+                    "name": "structured",
+                    "headers": structured_headers,
+                    "payload": EVENT_ATTRIBUTES | {"datacontenttype": "application/json", "data": RAW_EXAMPLE},
+                },
+                {"name": "structured-base64", "headers": structured_headers, "payload": in_base64},
+            ],
+        },
+    }
+
+
+def binary_headers_schema() -> JsonSchemaValue:
+    """The headers of an event in binary mode, each read as UTF-8; further `ce_` headers are passed over."""
+    text = {"type": "string", "minLength": 1}
+    return {
+        "type": "object",
+        "required": [f"ce_{name}" for name in EVENT_ATTRIBUTES],
+        "properties": {f"ce_{name}": text for name in EVENT_ATTRIBUTES}
+        | {
+            BINARY_SPECVERSION: {"type": "string", "const": SPECVERSION},
+            CONTENT_TYPE: {
+                "type": "string",
+                "pattern": JSON_MEDIA_TYPE,
+                "description": "The event's `datacontenttype`. Left out, the value is JSON too.",
+            },
+        },
+    }
+
+
+def structured_headers_schema() -> JsonSchemaValue:
+    """The headers of an event in structured mode."""
+    return {
+        "type": "object",
+        "required": [CONTENT_TYPE],
+        "properties": {
+            CONTENT_TYPE: {
+                "type": "string",
+                "pattern": rf"^{re.escape(STRUCTURED)}\s*(;|$)",
+                "description": "Capital letters are as good as small ones.",
+            }
+        },
+    }
+
+
+def envelope_schema() -> JsonSchemaValue:
+    """The value of an event in structured mode."""
+    schema = CloudEvent.model_json_schema(schema_generator=_Generator)
+    article = {"$ref": f"./{schema_file(ARTICLES_RAW.name)}"}
+    schema["properties"]["data"] |= {"anyOf": [article, {"type": "null"}]}
+    # The name of one member is no attribute's.
+    schema["propertyNames"] = {"pattern": f"^({ATTRIBUTE_NAME}|data_base64)$"}
+    schema["oneOf"] = [
+        {
+            "title": given,
+            "required": [given],
+            "properties": {given: {"type": kind}, other: {"type": "null"}},
+        }
+        for given, kind, other in (("data", "object", "data_base64"), ("data_base64", "string", "data"))
+    ]
+    return schema
 
 
 def _dead_letter_messages() -> JsonSchemaValue:

@@ -10,6 +10,7 @@ from pydantic import BaseModel
 
 from schemas.article import CleanArticle, DedupedArticle, RawArticle, Retagged, TaggedArticle
 from schemas.boilerplate import Line
+from schemas.source import SourceState
 from schemas.story import FingerprintsRecord, LinkRecord, Story
 
 DAY_MS = 24 * 60 * 60 * 1000
@@ -63,6 +64,18 @@ ARTICLES_RAW = Topic(
     producers=("producer", "any Kafka client"),
     consumers=("cleaner",),
     summary="Articles as producers send them; open to any Kafka client.",
+)
+SOURCE_STATES = Topic(
+    name="source-states",
+    record=SourceState,
+    partitions=1,
+    retention_ms=-1,
+    max_bytes=MAX_RAW_BYTES,
+    timestamp_type="LogAppendTime",
+    producers=("producer",),
+    consumers=(),
+    summary="How far a producer is with each part of a source, and how that part does.",
+    compacted=True,
 )
 ARTICLES_CLEAN = Topic(
     name="articles-clean",
@@ -176,6 +189,7 @@ ARTICLES_DLQ = Topic(
 
 TOPICS = (
     ARTICLES_RAW,
+    SOURCE_STATES,
     ARTICLES_CLEAN,
     PUBLISHER_BOILERPLATE,
     ARTICLES_DEDUPED,

@@ -30,6 +30,11 @@ LINES = "tests/live/test_boilerplate.py"
 COPIES = "tests/live/test_linker.py"
 DOCUMENTS = "services/indexer/core.py"
 ANEW = "tests/live/test_retag.py"
+FETCH = "services/producer/fetch.py"
+GUARD = "tests/unit/producer/test_fetch.py"
+PRODUCER = "services/producer/app.py"
+POLLING = "services/producer/polling.py"
+LISTS = "tests/unit/producer/test_polling.py"
 
 
 @dataclass(frozen=True)
@@ -96,14 +101,14 @@ FAULTS = (
     Fault(
         "rule 6: no limit of memory for a document",
         STAGE,
-        "    _limit_memory(settings.child_memory_mb)\n",
+        "    limit_memory(settings.child_memory_mb)  # Rule 6\n",
         "",
         f"{RULES}::test_rule_6_a_document_that_needs_too_much_memory_is_a_dead_letter",
     ),
     Fault(
         "rule 6: a child process outlives its worker",
         STAGE,
-        "    _end_with_parent()\n",
+        "    end_with_parent()  # Rule 6: a killed parent can end no process that hangs\n",
         "",
         f"{RULES}::test_rule_6_a_killed_worker_leaves_no_process_behind",
     ),
@@ -295,6 +300,76 @@ FAULTS = (
         '    if source["revision"] != retagged.revision or digest_of_body(source["body"]) != retagged.body_digest:',
         "    if False:",
         f"{ANEW}::test_killed_in_the_middle_it_goes_on_and_corrections_keep_their_own_names",
+    ),
+    Fault(
+        "fetch: addresses are not judged",
+        FETCH,
+        "            if not self.may_reach(address):",
+        "            if False:",
+        f"{GUARD}::test_a_redirect_to_a_forbidden_address_is_not_followed",
+    ),
+    Fault(
+        "fetch: an IPv4 address in an IPv6 one is not looked at",
+        FETCH,
+        "        if inner is not None:",
+        "        if False:",
+        f"{GUARD}::test_an_ipv4_address_is_judged_the_same_in_each_wrapping",
+    ),
+    Fault(
+        "fetch: the name is resolved again for the connection",
+        FETCH,
+        "                return self.connect((str(address), port), timeout)",
+        "                return self.connect((self.resolve(host, port)[0], port), timeout)",
+        f"{GUARD}::test_a_public_address_is_fetched_at_the_address_that_was_judged",
+    ),
+    Fault(
+        "fetch: a bomb is unpacked",
+        FETCH,
+        "        if len(body) > RATIO_FROM_BYTES and",
+        "        if False and",
+        f"{GUARD}::test_a_bomb_is_given_up_before_it_is_unpacked",
+    ),
+    Fault(
+        "fetch: only each byte has a limit of time",
+        FETCH,
+        "    timer.start()\n",
+        "",
+        f"{GUARD}::test_a_server_that_drips_is_given_up",
+    ),
+    Fault(
+        "produce: the checkpoint does not wait for Kafka",
+        "services/producer/states.py",
+        "                self._stuck.add(item.part)",
+        "                pass",
+        "tests/unit/producer/test_run.py",
+    ),
+    Fault(
+        "produce: a correction does not stay behind what it corrects",
+        PRODUCER,
+        "(waiting.record.key not in behind and self._confirmed(waiting))",
+        "self._confirmed(waiting)",
+        "tests/unit/producer/test_publish.py",
+    ),
+    Fault(
+        "cloudevents: the child is not told how a record is packed",
+        STAGE,
+        ", *packing_headers(each.headers))",
+        ")",
+        "tests/live/test_cloudevents.py",
+    ),
+    Fault(
+        "feeds: what was given is given again",
+        POLLING,
+        "        if each.seen.get(entry.key) == entry.digest[:DIGEST_CHARACTERS]:",
+        "        if False:",
+        f"{LISTS}::test_each_entry_is_given_once",
+    ),
+    Fault(
+        "feeds: a corrected entry is taken for the old one",
+        POLLING,
+        "        if each.seen.get(entry.key) == entry.digest[:DIGEST_CHARACTERS]:",
+        "        if entry.key in each.seen:",
+        f"{LISTS}::test_a_changed_entry_is_given_again",
     ),
 )
 

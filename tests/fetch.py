@@ -1,7 +1,7 @@
 """Fetch what the tests read from outside, before they run: no test itself goes beyond loopback.
 
-The jars of the embedded servers, and the AsyncAPI project's own JSON Schema, which is too large and too foreign to
-keep a copy here. Both are checked against pinned hashes and kept in the cache folder.
+The jars of the embedded servers; the AsyncAPI project's own JSON Schema, too large and too foreign to keep a
+copy here; the JavaScript client of an example. All are checked against pinned hashes and kept in the cache folder.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from rich.console import Console
 
 from services.embedded.home import prepare_home
 from services.embedded.settings import EmbeddedSettings
+from tests.fetch_clients import fetch_clients
 
 SPECIFICATION = "@asyncapi/specs@6.11.1"
 SHA512 = "A3WBLqAKGoJ2+6FWFtpjBlCQ1oFCcs4GxF7zsIGvNqp/klGUHjlA3aAcZ9XMMpLGE8zPeYDz2x9FmO6DSuKraQ=="
@@ -64,3 +65,4 @@ def _sha512(file: Path) -> str:
 if __name__ == "__main__":
     prepare_home(EmbeddedSettings(), Console(stderr=True))
     fetch_specification()
+    fetch_clients()

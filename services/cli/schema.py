@@ -15,6 +15,7 @@ import typer
 from schemas.export import EXPORTED, export, exported
 from schemas.reading import Refused, read_record
 from schemas.topics import ARTICLES_RAW
+from services.gateway import openapi
 
 app = typer.Typer(
     help="The contract as JSON Schema and AsyncAPI; check records against it.",
@@ -67,7 +68,7 @@ def export_(
     folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="Where to.", file_okay=False)] = EXPORTED,
 ) -> None:
     """Write all files; run it after a change of the models or the topics."""
-    for path in export(folder):
+    for path in (*export(folder), openapi.export(folder)):
         typer.echo(path)
 
 

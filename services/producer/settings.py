@@ -9,7 +9,7 @@ from services.runtime.settings import ServiceSettings
 
 
 class ProducerSettings(ServiceSettings):
-    """How patiently articles are sent."""
+    """How patiently articles are sent, how often is written down how far a source is, and when one is silent."""
 
     model_config = SettingsConfigDict(env_prefix="PRODUCER_")
 
@@ -22,4 +22,24 @@ class ProducerSettings(ServiceSettings):
         default=500,
         ge=1,
         description="Records sent and not yet confirmed, at the most; each may have 900 kB.",
+    )
+    checkpoint_seconds: float = Field(
+        default=1.0,
+        gt=0,
+        description="How often checkpoints are written: after a kill so much is sent twice, which does no harm.",
+    )
+    lives_seconds: float = Field(
+        default=60.0,
+        gt=0,
+        description="How often a following producer writes down that it lives, and looks for silent sources.",
+    )
+    silent_factor: float = Field(
+        default=2.0,
+        gt=1,
+        description="A part is silent when nothing came for so many times its longest silence of the last 28 days.",
+    )
+    silent_least_seconds: float = Field(
+        default=3600.0,
+        ge=0,
+        description="No part is called silent before this time, however busy it was.",
     )

@@ -22,12 +22,10 @@ of it (`_run_chunk`), `_conclude` delivers each result or dead letter, and only 
 from __future__ import annotations
 
 import asyncio
-import ctypes
 import gc
 import logging
 import multiprocessing
 import os
-import resource
 import signal
 import sys
 import tempfile
@@ -38,7 +36,6 @@ from concurrent.futures import TimeoutError as PoolTimeout
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
-from pathlib import Path
 from typing import Any, Generic, NoReturn, TypeVar
 
 import aiokafka.codec
@@ -51,9 +48,11 @@ from prometheus_client import Counter as Metric
 from prometheus_client import Histogram
 from pydantic import BaseModel
 
+from schemas.cloudevents import Header, packing_headers, unwrap
 from schemas.dead_letter import dead_letter_headers, dead_letter_id
 from schemas.reading import Refused, read_record, write_record
-from schemas.topics import ARTICLES_DLQ, MAX_INNER_BYTES, Topic, publisher_partition
+from schemas.topics import ARTICLES_DLQ, ARTICLES_RAW, MAX_INNER_BYTES, Topic, publisher_partition
+from services.runtime.child import end_with_parent, limit_memory
 from services.runtime.codecs import check_codecs
 from services.runtime.health import Health, serve_health
 from services.runtime.logging import set_up_logging
@@ -130,8 +129,9 @@ class Failure:
 
 
 Verdict = Result | Failure
-Task = tuple[bytes | None, float]
-"""What a child process is given of a record: its value, and its Kafka timestamp in seconds."""
+Task = tuple[bytes | None, float, *tuple[Header, ...]]
+"""What a child process is given of a record: its value, its Kafka timestamp in seconds, and behind these those of
+its headers that say how its article is packed."""
 
 RESULTS = Metric("newsflow_results", "Records delivered to the target topic", ["stage"])
 OUTCOMES = Metric("newsflow_outcomes", "Results by what became of them", ["stage", "language", "outcome"])
@@ -146,36 +146,11 @@ _loaded: tuple[Stage, Step] | None = None
 def _start_child(stage: Stage, settings: StageSettings) -> None:
     global _loaded  # noqa: PLW0603 - a pool has no other place for what its children load
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent decides
-    _end_with_parent()
+    end_with_parent()  # Rule 6: a killed parent can end no process that hangs
     set_up_logging(settings.log_level, settings.log_format, stage.name)
     _loaded = (stage, stage.load_step(settings))
     gc.freeze()  # a model is a million objects that live as long as the process: not to be looked through again
-    _limit_memory(settings.child_memory_mb)
-
-
-def _end_with_parent() -> None:
-    """Rule 6: a killed parent can end no process that hangs; the system does (on Linux)."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-
-
-PR_SET_PDEATHSIG = 1
-"""Of prctl(2)."""
-
-
-def _limit_memory(more: int) -> None:
-    """Rule 6: from here on this process may add `more` MiB to its memory. Does nothing for 0, and outside Linux.
-
-    The limit is that of data: what Python and C libraries (lxml's trees) allocate. That of the address space would
-    also count what is only reserved, such as 64 MB for each thread.
-    """
-    if not more or sys.platform != "linux":  # macOS takes such a limit and does not hold it
-        return
-    status = Path("/proc/self/status").read_text()
-    now = next(int(line.split()[1]) * 1024 for line in status.splitlines() if line.startswith("VmData:"))
-    _, hard = resource.getrlimit(resource.RLIMIT_DATA)
-    limit = now + more * 2**20
-    resource.setrlimit(resource.RLIMIT_DATA, (limit if hard == resource.RLIM_INFINITY else min(limit, hard), hard))
+    limit_memory(settings.child_memory_mb)  # Rule 6
 
 
 def _out_of_memory(error: BaseException | None) -> bool:
@@ -210,9 +185,9 @@ def _run_chunk(tasks: Sequence[Task]) -> list[Verdict]:
     stage, step = _loaded
     verdicts: dict[int, Verdict] = {}
     records: dict[int, Received[Any]] = {}
-    for index, (value, seconds) in enumerate(tasks):
+    for index, (value, seconds, *headers) in enumerate(tasks):
         try:  # Rule 1: the bytes are decoded here, where a failure is one record's verdict.
-            article = read_record(stage.source, value)
+            article = read_record(stage.source, unwrap(value, headers) if stage.source == ARTICLES_RAW else value)
             records[index] = Received(article, datetime.fromtimestamp(seconds, UTC))
         except Refused as refused:
             verdicts[index] = Failure(refused.reason, refused.error)
@@ -564,7 +539,7 @@ class StageWorker:
 
 
 def _tasks(records: Sequence[Record]) -> list[Task]:
-    return [(each.value, each.seconds) for each in records]
+    return [(each.value, each.seconds, *packing_headers(each.headers)) for each in records]
 
 
 def _waves(records: Sequence[Record]) -> list[list[Record]]:

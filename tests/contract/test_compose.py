@@ -18,6 +18,7 @@ from pydantic_settings import BaseSettings
 from services.cleaner.settings import CleanerSettings
 from services.cli.retag import RetagSettings
 from services.deduper.settings import DeduperSettings
+from services.gateway.settings import GatewaySettings
 from services.indexer.settings import IndexerSettings
 from services.linker.settings import LinkerSettings
 from services.producer.settings import ProducerSettings
@@ -32,6 +33,8 @@ SETTINGS: dict[str, type[BaseSettings]] = {
     "setup": SetupSettings,
     "setup-kibana": SetupSettings,
     "seeds": ProducerSettings,
+    "feeds": ProducerSettings,
+    "gateway": GatewaySettings,
     "cleaner": CleanerSettings,
     "deduper": DeduperSettings,
     "linker": LinkerSettings,
@@ -134,18 +137,18 @@ def test_limits_and_rights(service: str) -> None:
         assert found["init"]
         assert found["pull_policy"] == "never"  # or whoever publishes an image of this name is run
         assert [each.split(":")[0] for each in found["tmpfs"]] == ["/tmp"]
-        assert "ports" not in found  # or it could not be scaled
+        assert ("ports" in found) == (service == "gateway")  # with one it cannot be scaled
 
 
 def test_every_port_is_on_the_bind_address() -> None:
     ports = [port for found in services().values() for port in found.get("ports", [])]
-    assert sorted(port["target"] for port in ports) == [5601, 9092, 9200]
+    assert sorted(port["target"] for port in ports) == [5601, 8090, 9092, 9200]
     assert {port["host_ip"] for port in ports} == {"127.0.0.1"}
 
 
 def test_ports_are_settings_too() -> None:
     ports = re.findall(r'ports: \["(.*)"\]', FILE.read_text())
-    assert len(ports) == 3
+    assert len(ports) == 4
     assert all(re.fullmatch(r"\$\{BIND_ADDRESS:-127\.0\.0\.1\}:\$\{[A-Z]+_PORT:-\d+\}:\d+", port) for port in ports)
 
 

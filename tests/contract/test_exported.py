@@ -77,6 +77,7 @@ FIELDS: dict[str, list[Any]] = {
 
 def test_exported_files_are_what_the_models_say() -> None:
     kept = {path.name: path.read_bytes().decode() for path in EXPORTED.iterdir()}
+    kept.pop("gateway.openapi.json")  # tests/unit/gateway/test_openapi.py compares it
     made = exported()
     assert kept.keys() == made.keys(), "run newsflow schema export, and delete what it no longer writes"
     changed = [name for name in made if made[name] != kept[name]]

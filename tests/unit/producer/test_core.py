@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
 from hypothesis import given, settings
@@ -10,7 +10,7 @@ from schemas.article import RawArticle
 from schemas.identity import article_id
 from schemas.reading import Refused, read_record
 from schemas.topics import ARTICLES_RAW, MAX_RAW_BYTES
-from services.producer.core import to_record
+from services.producer.core import Found, Unusable, to_item, to_record
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=60)
 NAME = st.text(st.characters(categories=["L", "N", "P"]), min_size=1, max_size=30)
@@ -71,3 +71,36 @@ def test_a_record_above_the_limit_is_refused_before_it_is_sent() -> None:
     with pytest.raises(Refused, match=str(MAX_RAW_BYTES + 1)) as refused:
         to_record(article_of(MAX_RAW_BYTES + 1))
     assert refused.value.reason == "too_large"
+
+
+# ---------------------------------------------------------------- from fields
+
+
+def test_fields_become_an_article_and_those_without_a_value_are_left_out() -> None:
+    time = datetime(2026, 3, 1, tzinfo=UTC)
+    item = to_item(
+        "line 4",
+        {"publisher": "p.example", "body": "A text.", "url": "", "byline": None, "subjects": ["sea"], "extra": {}},
+        part="north",
+        checkpoint="4",
+        time=time,
+    )
+    article = RawArticle(publisher="p.example", body="A text.", subjects=("sea",))
+    assert item == Found("line 4", article, "north", "4", time)
+
+
+@pytest.mark.parametrize(
+    ("fields", "said"),
+    [
+        ({"body": "A text."}, "publisher"),
+        ({"publisher": "p.example", "body": "A text.", "published": "yesterday"}, "published: must be an ISO 8601"),
+        ({"publisher": "p.example", "body": "A text.", "pages": 4}, "pages: unknown field"),
+        ({"publisher": "p.example", "body": 7}, "body"),
+        ({"publisher": "p.example"}, "exactly one of body and html"),
+    ],
+)
+def test_fields_that_are_no_article_are_unusable_with_the_field_named(fields: dict[str, object], said: str) -> None:
+    item = to_item("line 4", fields, part="north", checkpoint="4")
+    assert isinstance(item, Unusable)
+    assert said in item.error
+    assert (item.origin, item.part, item.checkpoint, item.reason) == ("line 4", "north", "4", "invalid_record")

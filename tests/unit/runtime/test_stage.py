@@ -24,6 +24,7 @@ from schemas.identity import article_id
 from schemas.reading import read_record, write_record
 from schemas.topics import ARTICLES_CLEAN, ARTICLES_RAW
 from services.runtime import stage as stage_module
+from services.runtime.child import limit_memory
 from services.runtime.remembering import Record
 from services.runtime.settings import StageSettings
 from services.runtime.stage import (
@@ -474,7 +475,7 @@ def in_a_process(work: Callable[..., Any], *given: object) -> Any:
 
 
 def _fill(limit: int, megabytes: int) -> bool:
-    stage_module._limit_memory(limit)
+    limit_memory(limit)
     try:
         held = [bytearray(2**20) for _ in range(megabytes)]
     except MemoryError:
@@ -485,7 +486,7 @@ def _fill(limit: int, megabytes: int) -> bool:
 def _limits(system: str) -> bool:
     before = resource.getrlimit(resource.RLIMIT_DATA)
     sys.platform = system
-    stage_module._limit_memory(64)
+    limit_memory(64)
     return resource.getrlimit(resource.RLIMIT_DATA) != before
 
 

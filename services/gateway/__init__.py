@@ -1,0 +1,1 @@
+"""The gateway: articles over HTTP, for those who don't speak Kafka."""

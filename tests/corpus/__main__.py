@@ -1,0 +1,41 @@
+from __future__ import annotations
+
+import json
+import logging
+import resource
+import sys
+from dataclasses import asdict
+from pathlib import Path
+
+import structlog
+
+MANIFEST = "manifest.json"
+
+
+def write(folder: Path) -> None:
+    """Every file, in a folder of its name, and the list of them without what is expected."""
+    from tests.corpus.cases import CASES  # noqa: PLC0415 - their bytes are not to be in the memory of a run
+
+    given = []
+    for case in CASES:
+        file, digest = case.write(folder)
+        given.append(
+            {"name": case.name, "kind": case.kind, "file": str(file), "options": case.options, "digest": digest}
+        )
+    (folder / MANIFEST).write_text(json.dumps(given))
+
+
+def run(folder: Path) -> None:
+    """A line of JSON a file, and at the end one with the highest memory (MiB) of this process."""
+    from tests.corpus.running import Given, run_all  # noqa: PLC0415 - not needed to write
+
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
+    given = [Given(**each) for each in json.loads((folder / MANIFEST).read_text())]
+    for outcome in run_all(given):
+        print(json.dumps(asdict(outcome)), flush=True)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    print(json.dumps({"peak_mib": peak // (1 if sys.platform == "linux" else 1024) // 1024}))
+
+
+if __name__ == "__main__":
+    {"write": write, "run": run}[sys.argv[1]](Path(sys.argv[2]))
