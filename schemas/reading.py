@@ -13,6 +13,10 @@ SHOWN_PROBLEMS = 10
 """At most so many problems of one record are named; a hostile one could hold thousands."""
 
 
+SHOWN_NAME = 200
+"""Characters of a field's name in an error; a hostile one could have 800,000."""
+
+
 class Refused(ValueError):
     """A record that cannot be taken. `reason` is one short word for counting, the text says what to do."""
 
@@ -67,7 +71,7 @@ def _problem(field: str, message: str) -> str:
     if message == "Extra inputs are not permitted":
         message = "unknown field: leave it out, or put it into `extra` as a text"
     text = message.removeprefix("Value error, ")
-    return f"{field}: {text}" if field else text
+    return f"{field[:SHOWN_NAME]}: {text}" if field else text
 
 
 def no_key_twice(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

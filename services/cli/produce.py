@@ -5,7 +5,6 @@ from __future__ import annotations
 import inspect
 import json
 import signal
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -19,6 +18,7 @@ from kafka.errors import KafkaError
 from pydantic import BaseModel, SecretStr, TypeAdapter, ValidationError
 from pydantic.fields import FieldInfo
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import (
     BarColumn,
     Progress,
@@ -56,16 +56,14 @@ class Sources(TyperGroup):
         return [name for name in source_names() if name != STDIN_NAME] + [STDIN]
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
-        """The command of one source; exit status 2 where it is unknown or cannot be loaded."""
+        """The command of one source; exit status 2 where it is unknown. One that is left out says why."""
         found = find_source(STDIN_NAME if cmd_name == STDIN else cmd_name)
         if found is None:
             names = ", ".join(self.list_commands(ctx))
-            raise typer.BadParameter(f"there is no source {cmd_name!r}; known are {names}")
-        if found.source is None and any(word in sys.argv for word in ("--help", "-h")):
-            return _command(cmd_name, _unusable(found), found.summary)
+            raise typer.BadParameter(f"there is no source {cmd_name!r}; known are {names}", ctx=ctx)
         if found.source is None:
-            errors.print(problems_of([found])[0], markup=False, highlight=False)
-            raise typer.Exit(1)
+            # Whatever it is called with: the help of all sources asks for this one, too.
+            return _command(cmd_name, _unusable(found), found.summary, any_arguments=True)
         return _command(cmd_name, _verb_of(cmd_name, found), inspect.getdoc(found.source))
 
 
@@ -130,9 +128,11 @@ def _described(each: Installed) -> dict[str, Any]:
     }
 
 
-def _command(name: str, verb: Callable[..., None], help_: str | None) -> Any:
+def _command(name: str, verb: Callable[..., None], help_: str | None, *, any_arguments: bool = False) -> Any:
     single = typer.Typer(add_completion=False)
-    single.command(name, help=help_)(verb)
+    lenient = {"allow_extra_args": any_arguments, "ignore_unknown_options": any_arguments}
+    # What a plug-in says is text: a bracket in it is no markup.
+    single.command(name, help=escape(help_ or ""), context_settings=lenient)(verb)
     command = typer.main.get_command(single)
     command.name = name
     return command
@@ -168,9 +168,9 @@ def _parameter(source: str, name: str, info: FieldInfo) -> inspect.Parameter:
     many = get_origin(info.annotation) in (list, tuple, set, frozenset)
     kind: Any = bool | None if info.annotation is bool else list[str] | None if many else str | None
     default = info.get_default(call_default_factory=True) if not info.is_required() else None
-    tail = "" if info.is_required() or default in (None, (), [], "") else rf" \[default: {default}]"
+    tail = "" if info.is_required() or default in (None, (), [], "") else f" [default: {default}]"
     about: dict[str, Any] = {
-        "help": (info.description or "") + tail,
+        "help": escape((info.description or "") + tail),
         "envvar": f"SOURCE_{source.replace('-', '_').upper()}_{name.upper()}",
     }
     extra = info.json_schema_extra
@@ -178,15 +178,21 @@ def _parameter(source: str, name: str, info: FieldInfo) -> inspect.Parameter:
     if isinstance(extra, dict) and extra.items() >= IS_POSITIONAL.items():
         made: Any = typer.Argument(metavar=name.upper() + ("…" if many else ""), **about)
     elif SecretStr in (info.annotation, *get_args(info.annotation)):
-        # Whoever lists the processes of a machine sees their arguments.
-        made = typer.Option(
-            option, help=f"{about['help']} Only by its variable.", envvar=about["envvar"], hidden=True
-        )
+        about["help"] += " Only by its variable."
+        made = typer.Option(option, metavar="", callback=_not_an_argument, **about)
     elif kind == bool | None:
         made = typer.Option(f"{option}/--no-{option[2:]}", **about)
     else:
         made = typer.Option(option, metavar=_metavar(info), **about)
     return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=Annotated[kind, made])
+
+
+def _not_an_argument(ctx: typer.Context, param: typer.CallbackParam, value: Any) -> Any:
+    """A secret comes from its variable: whoever lists the processes of a machine sees their arguments."""
+    source = ctx.get_parameter_source(param.name or "")
+    if source is not None and source.name == "COMMANDLINE":
+        raise typer.BadParameter(f"it is a secret: set the variable {param.envvar}")
+    return value
 
 
 def _metavar(info: FieldInfo) -> str:
@@ -293,6 +299,7 @@ def _run(
         health = Health("producer")
         started = SourceRun(settings, name, source, run, known, rate=rate, away=partial(_tell_health, health))
         run.checkpoints = started.states.checkpoints
+        resumed = bool(run.checkpoints)
         if follow:
             serve_health(health, settings.health_host, settings.health_port)
             health.green("start")
@@ -302,7 +309,7 @@ def _run(
         said = f"{type(error).__name__}: {error}"
         errors.print(f"Kafka at {settings.kafka_bootstrap_servers} does not answer: {said}", markup=False)
         raise typer.Exit(1) from None
-    _show(report, resumed=bool(run.checkpoints), json_=json_)
+    _show(report, resumed=resumed, json_=json_)
     if report.not_sent or report.troubles:
         raise typer.Exit(1)
 
@@ -384,15 +391,16 @@ def _show(report: Report, *, resumed: bool, json_: bool) -> None:
             "troubles": [{"part": part, "error": error} for part, error in report.troubles.items()],
             "resumed": resumed,
         }
-        typer.echo(json.dumps(shape, ensure_ascii=False))
+        # Half of a surrogate pair, in a file's name, becomes an escape of JSON.
+        typer.echo(json.dumps(shape, ensure_ascii=False).encode("utf-8", "backslashreplace"))
     else:
         typer.echo(f"{report.confirmed} articles confirmed by Kafka, {report.not_sent} not")
         for what, counts in (("skipped", report.skipped), ("refused", report.refused)):
             if counts:
                 typer.echo(f"{what}: " + ", ".join(f"{reason} {count}" for reason, count in counts.most_common()))
     for each in report.failed[:NAMED_ON_TERMINAL]:
-        errors.print(f"not sent: {each.origin}: {each.error}", markup=False, highlight=False)
+        errors.print(shown(f"not sent: {each.origin}: {each.error}"), highlight=False)
     if report.not_sent > NAMED_ON_TERMINAL:
         errors.print(f"and {report.not_sent - NAMED_ON_TERMINAL} more not sent; --json names more", highlight=False)
     for part, error in report.troubles.items():
-        errors.print(f"cannot be read: {part or 'the source'}: {error}", markup=False, highlight=False)
+        errors.print(shown(f"cannot be read: {part or 'the source'}: {error}"), highlight=False)

@@ -24,7 +24,7 @@ from schemas.article import RawArticle
 from schemas.reading import Refused, write_record
 from schemas.source import SourceState
 from schemas.topics import ARTICLES_RAW, MAX_RAW_BYTES, SOURCE_STATES
-from services.producer.core import Found, Item, RawRecord, Skipped, Trouble, Unusable, to_record
+from services.producer.core import Found, Item, RawRecord, Reached, Skipped, Trouble, Unusable, to_record
 from services.producer.settings import ProducerSettings
 from services.producer.source import ArticleSource, Run
 from services.producer.states import States, silent_since
@@ -186,7 +186,8 @@ class Publisher:
         first = self._waiting[0]
         if first.record is None or self._confirmed(first):
             self._waiting.popleft()
-            self._away(False)
+            if first.record is not None:
+                self._away(False)
             self._ended(first.item, True, "")
         elif first.tries > 1 and (not self._patient or self._give_up()):
             self._waiting.popleft()
@@ -297,11 +298,18 @@ class SourceRun:
 
     def _items(self) -> Iterator[Item]:
         """What the source gives, ready to be sent. Whatever it raises ends this look and no more."""
+        troubled = False
         try:
-            yield from self._given()
+            for item in self._given():
+                troubled = troubled or (isinstance(item, Trouble) and not item.part)
+                yield item
         except Exception as error:
             log.warning("source failed", source=self.name, exc_info=True)
             yield Trouble("", f"the source failed: {type(error).__name__}: {error}")
+            return
+        whole = self.states.parts.get("")
+        if whole is not None and whole.error is not None and not troubled:
+            yield Reached("")  # an earlier look failed as a whole, this one did not
 
     def _given(self) -> Iterator[Item]:
         for given in self.source.articles(self.run):

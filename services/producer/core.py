@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
@@ -109,3 +111,8 @@ def to_item(
         return Found(origin, RawArticle.model_validate(given), part, checkpoint, time)
     except ValidationError as error:
         return Unusable(origin, refusal(error).error, part, checkpoint, "invalid_record")
+
+
+def shown_path(path: Path) -> str:
+    """A path as text; bytes of it that are no UTF-8 are escaped, since no record can hold them."""
+    return os.fsencode(path).decode("utf-8", "backslashreplace")

@@ -7,7 +7,6 @@ content attacks.
 from __future__ import annotations
 
 import ipaddress
-import logging
 import time
 from collections import OrderedDict, deque
 from collections.abc import Callable
@@ -137,7 +136,6 @@ _robots: OrderedDict[str, Protego | None] = OrderedDict()
 
 def _set_up(network: Network, limits: Limits, ignore_robots: bool) -> None:
     global _here  # noqa: PLW0603 - a pool has no other place for what its children keep
-    logging.getLogger("usp").setLevel(logging.CRITICAL)  # what it says of an answer is in that answer's verdict
     _here = (network, limits, ignore_robots)
 
 

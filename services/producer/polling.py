@@ -76,6 +76,8 @@ class Listing:
     unchanged: bool = False
     least_seconds: float = 0.0
     """How long the list asks to be left alone."""
+    problem: str | None = None
+    """Why this may not be all of it."""
 
 
 def digest(*parts: object) -> str:
@@ -100,6 +102,7 @@ class _List:
     more: list[str] = field(default_factory=list)
     errors: int = 0
     least_seconds: float = 0.0
+    problem: str | None = None
     open: int = 0
     """Pages of this look that are still to come."""
     complete: bool = True
@@ -189,7 +192,8 @@ class Polling:
         if not listing.unchanged:
             each.etag, each.modified = listing.etag, listing.modified
             each.more = list(listing.more[:NAMED_LISTS])
-            each.complete = len(listing.more) <= NAMED_LISTS
+            each.complete = len(listing.more) <= NAMED_LISTS and listing.problem is None
+            each.problem = listing.problem
         for url in each.more if listing.unchanged else listing.more:
             self._add(url, each.publisher)
         for entry in listing.entries:
@@ -238,6 +242,8 @@ class Polling:
 
     def _end_of_look(self, each: _List) -> Iterator[Item]:
         yield Reached(each.url, each.written())
+        if each.problem:
+            yield Trouble(each.url, each.problem)
         self._look_again(each, None)
 
     def _look_again(self, each: _List, retry_after: float | None) -> None:

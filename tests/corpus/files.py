@@ -26,8 +26,12 @@ TEXTS: tuple[Case, ...] = (
     _txt.refused("txt-larger-than-any-article", of(HUGE_BYTES), "too_large", "900000"),
     _txt.refused("txt-name-with-a-newline", _TEXT.encode(), "invalid_record", "id", filename="a\nb.txt"),
     _txt.refused("txt-name-with-a-terminal-escape", _TEXT.encode(), "invalid_record", "id", filename="\x1b[2J.txt"),
-    _txt.refused(
-        "txt-name-that-is-no-utf-8", _TEXT.encode(), "invalid_record", "id", filename="r\udce9n\udce9.txt"
+    _txt.taken(
+        "txt-name-that-is-no-utf-8",
+        _TEXT.encode(),
+        1,
+        "bytes that are no UTF-8 are escaped in its id",
+        filename="r\udce9n\udce9.txt",
     ),
     _txt.taken(
         "txt-name-of-250-bytes", _TEXT.encode(), 1, "a name has no limit of ours", filename="n" * 246 + ".txt"

@@ -161,6 +161,8 @@ def _entries(listing: Listing) -> Iterator[Item]:
     for entry in listing.entries:
         page = {"html": "<p>A page.</p>"} if entry.page else {}
         yield to_item(entry.origin, {**entry.article, **page}, time=entry.time)
+    if listing.problem:
+        yield Trouble("http://good.example/list", listing.problem)
 
 
 # ---------------------------------------------------------------- requests

@@ -68,9 +68,6 @@ def test_bad_records_are_dead_letters_and_their_neighbours_documents(pipeline: P
         assert (pipeline.health_of(name) or {})["ok"], pipeline.tails()
 
 
-@pytest.mark.xfail(
-    reason="a file whose name is no UTF-8: its origin is written as bytes that are no JSON", strict=True
-)
 @pytest.mark.timeout(300)
 def test_bad_files_are_named_and_the_others_confirmed(pipeline: Pipeline, tmp_path: Path) -> None:
     """What a script sees that gives the whole folder: exit status 1, and each bad file by its name."""
@@ -90,7 +87,6 @@ def test_bad_files_are_named_and_the_others_confirmed(pipeline: Pipeline, tmp_pa
     assert (report["not_confirmed"], report["troubles"]) == (0, [])
 
 
-@pytest.mark.xfail(reason="errors and origins are printed as they came", strict=True)
 def test_a_bad_file_cannot_speak_to_the_terminal(pipeline: Pipeline, tmp_path: Path) -> None:
     """A name that clears the screen, and a key in red: both are shown, neither is obeyed."""
     names = ("txt-name-with-a-terminal-escape", "json-key-with-control-characters")

@@ -9,14 +9,14 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from importlib.resources import files
 from pathlib import Path
-from typing import ClassVar
+from typing import BinaryIO, ClassVar
 
 from pydantic import BaseModel, Field, ValidationError
 
 from schemas.article import Name, RawArticle
 from schemas.reading import Refused, read_record, refusal
-from schemas.topics import ARTICLES_RAW
-from services.producer.core import Found, Item, Reached, Trouble, Unusable
+from schemas.topics import ARTICLES_RAW, MAX_RAW_BYTES
+from services.producer.core import Found, Item, Reached, Trouble, Unusable, shown_path
 from services.producer.source import Positional, Run
 
 ENDINGS = (".txt", ".html", ".htm", ".json", ".jsonl", ".ndjson")
@@ -110,7 +110,7 @@ class Files(BaseModel):
         time.sleep(TICK_SECONDS)
         names: dict[str, Path] = {}
         for path in self.paths:
-            part = str(path.absolute())
+            part = shown_path(path.absolute())
             wrong = _wrong(path, names)
             if wrong:
                 yield Trouble(part, wrong)
@@ -159,18 +159,18 @@ class Files(BaseModel):
             yield replace(last, checkpoint=reached.written())
 
     def _new_lines(self, file: Path, name: str, reached: _Reached, run: Run) -> Iterator[Item]:
-        origin = str(file)
+        origin = shown_path(file)
         try:
             with file.open("rb") as lines:
                 inode, size = file.stat().st_ino, file.stat().st_size
                 known, at = reached.lines.get(name, (inode, 0))
                 at = begun = at if known == inode and at <= size else 0
                 lines.seek(at)
-                for number, line in enumerate(lines, start=1):
+                for number, line in enumerate(bounded_lines(lines), start=1):
                     if run.follow and not line.endswith(b"\n"):
                         break  # still being written
                     where = f"{origin} at byte {at}" if begun else f"{origin}:{number}"
-                    at += len(line)
+                    at = lines.tell()
                     if line.strip():
                         yield _read_record(line, where, "files")
         except OSError as error:
@@ -235,16 +235,32 @@ def read_lines(lines: Iterable[bytes], origin: str, producer: str | None = None)
             yield _read_record(line, f"{origin}:{number}", producer)
 
 
+def bounded_lines(stream: BinaryIO) -> Iterator[bytes]:
+    """The lines of a file. One that no record can be in is given up to a byte over the limit, and read past."""
+    while line := stream.readline(MAX_RAW_BYTES + 2):
+        part = line
+        while not part.endswith(b"\n") and (part := stream.readline(MAX_RAW_BYTES)):
+            pass
+        yield line
+
+
+TOO_LARGE = f"it has more than the {MAX_RAW_BYTES} bytes that a record may have"
+
+
 def _read_file(file: Path, name: str, publisher: str, producer: str) -> Iterator[Found | Unusable]:
-    origin = str(file)
+    origin = shown_path(file)
     try:
         if file.suffix.lower() in LINES:
             with file.open("rb") as lines:
-                yield from read_lines(lines, origin, producer)
+                yield from read_lines(bounded_lines(lines), origin, producer)
             return
-        content = file.read_bytes()
+        with file.open("rb") as opened:
+            content = opened.read(MAX_RAW_BYTES + 1)
     except OSError as error:
         yield Unusable(origin, f"it cannot be read: {error.strerror}", reason="unreadable")
+        return
+    if len(content) > MAX_RAW_BYTES:
+        yield Unusable(origin, TOO_LARGE, reason="too_large")
         return
     if file.suffix.lower() == ".json":
         yield _read_record(content, origin, producer)
@@ -259,7 +275,8 @@ def _read_file(file: Path, name: str, publisher: str, producer: str) -> Iterator
     else:
         field = "body" if file.suffix.lower() == ".txt" else "html"
         try:
-            given = {field: text, "publisher": publisher, "id": name, "producer": producer}
+            id_ = shown_path(Path(name))
+            given = {field: text, "publisher": publisher, "id": id_, "producer": producer}
             yield Found(origin, RawArticle.model_validate(given))
         except ValidationError as error:
             yield Unusable(origin, refusal(error).error, reason="invalid_record")

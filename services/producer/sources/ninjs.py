@@ -35,7 +35,7 @@ from pydantic import BaseModel, Field, ValidationError
 
 from schemas.article import Name, RawArticle, in_utc
 from schemas.reading import Refused, refusal
-from services.producer.core import Found, Item, Reached, Skipped, Trouble, Unusable
+from services.producer.core import Found, Item, Reached, Skipped, Trouble, Unusable, shown_path
 from services.producer.source import Positional, Run
 from services.producer.sources.table import (
     MAX_RECORD_BYTES,
@@ -47,7 +47,6 @@ from services.producer.sources.table import (
     json_line,
     read_file,
     read_json,
-    shown_path,
     size_of,
 )
 
@@ -76,9 +75,9 @@ class Ninjs(BaseModel):
         description="Longest line of a .jsonl file, in bytes; longer ones are refused.",
     )
     max_file_bytes: int = Field(
-        default=50_000_000,
+        default=8_000_000,
         ge=1,
-        description="Largest .json file, in bytes; read as a whole, at some times its size of memory.",
+        description="Largest .json file, in bytes; read as a whole, which takes up to 26 times its size of memory.",
     )
     settle_seconds: float = Field(
         default=2.0,

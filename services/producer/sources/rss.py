@@ -30,7 +30,8 @@ ENTRIES = 5_000
 """Of one look at a feed: 50 times the longest that is common."""
 
 _TAG = re.compile(r"<[^<>]*>")
-_DOCTYPE = re.compile(rb"\A\s*(?:<\?.{0,1000}?\?>\s*|<!--.{0,10000}?-->\s*)*<!\s*(?:DOCTYPE|ENTITY)", re.DOTALL)
+_REFERENCE = re.compile(rb"&#(?:[xX]([0-9a-fA-F]+)|([0-9]+));")
+LANGUAGE = re.compile(r"[A-Za-z]{2,8}(?:-[A-Za-z0-9]{1,8})*")
 _MARKED = re.compile(r"[\ufeff\x00]")
 
 
@@ -113,7 +114,10 @@ def parse_feed(
     """The entries of a feed."""
     if declares_types(content):
         raise FetchFailed("dtd", "it declares a document type: a feed needs none, and bombs are made of it")
+    if content.startswith(EBCDIC):
+        raise FetchFailed("not_a_feed", "it is in EBCDIC, as no feed is")
     headers = {"content-type": content_type} if content_type else {}
+    content = _REFERENCE.sub(_without_impossible, content)
     try:
         found: Any = feedparser.parse(
             content, response_headers=headers, sanitize_html=False, resolve_relative_uris=False
@@ -124,18 +128,74 @@ def parse_feed(
         raise FetchFailed("not_a_feed", f"it is neither RSS nor Atom ({content_type or 'of no stated kind'})")
     publisher = host_of(_absolute(url, found.feed.get("link"))) or host_of(url)
     language = _language(found.feed.get("language"))
+    cut = bool(found.bozo) and ends_early(content)
+    # Half an article is none.
+    given = found.entries[:-1] if cut and ends_in_an_entry(content) else found.entries
     # Plain ones: feedparser's own give the time of publication where there is none of a change.
-    entries = [_entry(dict(each), url, publisher, language, full_text) for each in found.entries[:ENTRIES]]
+    entries = [_entry(dict(each), url, publisher, language, full_text) for each in given[:ENTRIES]]
     # A list has the newest first; they are given in the order in which they were published.
     entries.reverse()
     return Listing(
-        entries=entries, etag=etag, modified=modified, least_seconds=_minutes(found.feed.get("ttl")) * 60
+        entries=entries,
+        etag=etag,
+        modified=modified,
+        least_seconds=_minutes(found.feed.get("ttl")) * 60,
+        problem="it ends early: what comes after that cannot be seen" if cut else None,
     )
 
 
 def declares_types(content: bytes) -> bool:
-    """Whether an XML document has a DOCTYPE (in UTF-8, or any encoding that has ASCII's letters in it)."""
-    return bool(_DOCTYPE.match(content[:100_000].replace(b"\0", b"").lstrip(b"\xef\xbb\xbf\xfe\xff").upper()))
+    """Whether an XML document declares a type before its root, in any encoding that has ASCII's letters in it.
+
+    What may stand before it, comments and instructions of any length, is passed over one by one.
+    """
+    content = content.replace(b"\0", b"")
+    at = _BEFORE.match(content).end()  # type: ignore[union-attr] - it may be empty, so it always matches
+    while content.startswith((b"<?", b"<!--"), at):
+        end = b"?>" if content.startswith(b"<?", at) else b"-->"
+        found = content.find(end, at)
+        if found < 0:
+            return False
+        at = _BEFORE.match(content, found + len(end)).end()  # type: ignore[union-attr]
+    return content.startswith(b"<!", at)
+
+
+def ends_early(content: bytes) -> bool:
+    """Whether a document has none of the tags that end a feed, or all of them in a comment without an end."""
+    if content.rfind(b"<!--") > content.rfind(b"-->"):
+        return True
+    return not re.search(
+        rb"</\s*(?:\w+:)?(?:rss|feed|rdf)\s*>", content[-LAST_BYTES:].replace(b"\0", b""), re.IGNORECASE
+    )
+
+
+_BEFORE = re.compile(rb"[ \t\r\n\xef\xbb\xbf\xfe\xff]*")
+"""White space and byte order marks."""
+
+
+def ends_in_an_entry(content: bytes) -> bool:
+    """Whether the last entry of a feed has no end."""
+    begin = max(content.rfind(b"<item"), content.rfind(b"<entry"))
+    return begin > max(content.rfind(b"</item"), content.rfind(b"</entry"))
+
+
+LAST_BYTES = 4_096
+"""Where a feed's last tag is looked for: behind it stands a comment of the server's, if anything."""
+
+EBCDIC = b"\x4c\x6f\xa7\x94"
+"""`<?xm` in it: no feed is written so, and what it declares is not to be seen."""
+
+
+def _without_impossible(reference: re.Match[bytes]) -> bytes:
+    """A reference to what is no character stops feedparser with an error, and the whole feed would be lost."""
+    digits, base = (reference[1], 16) if reference[1] else (reference[2], 10)
+    number = int(digits, base) if len(digits) <= LONGEST_REFERENCE else 0
+    possible = number in (9, 10, 13) or 0x20 <= number < 0xD800 or 0xE000 <= number <= 0x10FFFF
+    return reference[0] if possible else b""
+
+
+LONGEST_REFERENCE = 8
+"""Digits of a character's number."""
 
 
 def _entry(each: dict[str, Any], feed: str, publisher: str, language: str | None, full_text: str) -> Entry:
@@ -193,7 +253,7 @@ def _plain(value: Any) -> str:
 
 def _language(value: Any) -> str | None:
     text = str(value or "").strip().replace("_", "-")
-    return text if re.fullmatch(r"[A-Za-z]{2,8}(-[A-Za-z0-9]{1,8})*", text) else None
+    return text if LANGUAGE.fullmatch(text) else None
 
 
 def _time(value: Any) -> datetime | None:

@@ -32,7 +32,7 @@ from pydantic import BaseModel, Field, ValidationError, field_validator, model_v
 
 from schemas.article import RawArticle, in_utc
 from schemas.reading import Refused, no_key_twice, refusal
-from services.producer.core import Found, Item, Reached, Skipped, Trouble, Unusable
+from services.producer.core import Found, Item, Reached, Skipped, Trouble, Unusable, shown_path
 from services.producer.source import Positional, Run
 
 log = structlog.get_logger(__name__)
@@ -189,11 +189,6 @@ def size_of(file: Path) -> int:
         return file.stat().st_size
     except OSError:
         return 0
-
-
-def shown_path(path: Path) -> str:
-    """A path as text; bytes of it that are no UTF-8 are escaped, since no record can hold them."""
-    return os.fsencode(path).decode("utf-8", "backslashreplace")
 
 
 # ---------------------------------------------------------------- JSON

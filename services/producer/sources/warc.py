@@ -19,6 +19,7 @@ from concurrent.futures import Future
 from concurrent.futures import wait as wait_for
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from hashlib import blake2b
 from io import BytesIO
 from pathlib import Path
@@ -180,8 +181,13 @@ class _File:
 
     def checkpoint(self, at: int) -> str:
         """Where the next record begins, and by what the file is known again: some of the bytes before."""
-        known = self.head[:at]
-        return json.dumps({"at": at, "head": blake2b(known, digest_size=16).hexdigest()})
+        return json.dumps({"at": at, "head": _digest(self.head[:at])})
+
+
+@lru_cache(maxsize=2)
+def _digest(head: bytes) -> str:
+    """Behind a file's first bytes it is the same for each record."""
+    return blake2b(head, digest_size=16).hexdigest()
 
 
 def _opened(path: Path, part: str, checkpoint: str | None) -> _File | Trouble:
@@ -614,7 +620,7 @@ def _item_at(file: _Source, at: int, how: _How) -> tuple[Item, int | None, int]:
     except (KeyboardInterrupt, SystemExit, MemoryError):
         raise
     except BaseException as error:  # noqa: BLE001 - a panic of the parsers' Rust code is no Exception
-        item = Unusable(origin, f"it cannot be read: {type(error).__name__}: {error}", reason="unreadable")
+        item = Unusable(origin, f"it cannot be read: {error}", reason="unreadable")
     return item, frame.after, at
 
 

@@ -26,38 +26,6 @@ limits (5 MB of empty lists in JSON) takes 120 more. Any of the 128 MiB files, r
 SECONDS = 240
 """For the whole corpus on a busy machine; a quiet one needs 40."""
 
-_DTD = "the document type is looked for in a part of what may stand before it: it goes through to the parser"
-_WORDS = "what is no XML passes as a sitemap in plain text that names no page: nothing is said"
-_LOST = "the parser stops there, and what it says of it is not looked at"
-_LONG = "the field's name is written into the error as a whole"
-
-FAULTS: dict[str, str] = {
-    "json-key-of-800000-characters": _LONG,
-    "json-extra-key-of-100000-characters": _LONG,
-    "txt-name-that-is-no-utf-8": "its origin holds halves of surrogate pairs, which no output takes",
-    "warc-version-unknown": "the error names a class of Python",
-    "feed-billion-laughs-ebcdic": _DTD,
-    "feed-billion-laughs-behind-a-comment": _DTD,
-    "feed-billion-laughs-behind-200-kb-of-spaces": _DTD,
-    "feed-billion-laughs-behind-comments": "the pattern for it takes time that doubles with each comment",
-    "feed-billion-laughs-behind-an-instruction": _DTD,
-    "feed-character-reference-to-a-surrogate": "feedparser raises, and the error names a class of Python",
-    "feed-character-reference-to-nothing": "feedparser raises, and the error names a class of Python",
-    "feed-comment-without-end": _LOST,
-    "sitemap-json": _WORDS,
-    "sitemap-words": _WORDS,
-    "sitemap-a-picture": _WORDS,
-    "sitemap-nul-bytes": _WORDS,
-    "sitemap-billion-laughs-ebcdic": _WORDS,
-    "sitemap-gz-of-gz": _WORDS,
-    "sitemap-utf-16": _WORDS,
-    "sitemap-url-empty": _LOST,
-    "sitemap-cut-off": _LOST,
-    "sitemap-gz-of-two-members": "only the first member is unpacked",
-    "sitemap-gz-300000-urls": "there is no limit of entries, and all of them come into the parent's memory",
-}
-"""Cases that are not yet as they must be, and why; an entry goes when its case passes."""
-
 
 @dataclass(frozen=True)
 class Done:
@@ -97,20 +65,12 @@ def _corpus(verb: str, folder: Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=SECONDS)
 
 
-def _parameter(case: Case) -> object:
-    fault = FAULTS.get(case.name)
-    return pytest.param(case, id=case.name, marks=[pytest.mark.xfail(reason=fault, strict=True)] if fault else [])
-
-
-@pytest.mark.parametrize("case", list(map(_parameter, CASES)))
+@pytest.mark.parametrize("case", CASES, ids=[case.name for case in CASES])
 def test_a_bad_file_is_refused_clearly_and_its_neighbours_come(case: Case, done: Done) -> None:
     assert case.name in done.outcomes, f"no verdict; the run ended with {done.status}: {done.errors}"
     assert complaints(case, done.outcomes[case.name]) == []
 
 
-@pytest.mark.xfail(
-    reason="files.py reads whole files and lines of any length, and a sitemap's entries have no limit", strict=True
-)
 def test_the_whole_corpus_is_read_in_bounded_memory(done: Done) -> None:
     assert done.status == 0, done.errors
     assert done.outcomes.keys() == {case.name for case in CASES}

@@ -134,8 +134,12 @@ def test_what_is_no_feed_is_refused(content: bytes) -> None:
 
 
 def test_a_feed_that_is_cut_off_gives_what_it_has() -> None:
-    whole = item(f"<title>One</title><description>{LONG}</description>")
-    assert len(parse_feed(whole[: whole.index(b"</channel>")], FEED, "never").entries) == 1
+    whole = item(f"<title>One</title><description>{LONG}</description></item><item><title>Two</title>")
+    assert parse_feed(whole, FEED, "never").problem is None
+    for end, entries in ((b"</channel>", 2), (b"<title>Two", 1), (b"wo</title>", 1)):
+        listing = parse_feed(whole[: whole.index(end)], FEED, "never")
+        assert len(listing.entries) == entries, "half an article is none"
+        assert "ends early" in (listing.problem or "")
 
 
 @settings(max_examples=300, deadline=None)

@@ -47,6 +47,14 @@ def test_a_file_with_gzip() -> None:
     assert caught.value.reason == "bad_answer"
 
 
+def test_what_is_cut_off_is_said_and_its_last_page_left_out() -> None:
+    """Half of an address is another page."""
+    listing = parse_sitemap(WHOLE[: WHOLE.index(b"/about") + 3])
+    assert [entry.page for entry in listing.entries] == ["https://www.a.example/1"]
+    assert "ends early" in (listing.problem or "")
+    assert parse_sitemap(WHOLE).problem is None
+
+
 def test_a_bomb_is_not_unpacked(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sitemap, "MOST_UNPACKED", 1_000_000)
     with pytest.raises(FetchFailed) as caught:
@@ -67,7 +75,6 @@ def test_a_modified_page_is_another_digest() -> None:
         (b"", "not_a_sitemap"),
         (b"   ", "not_a_sitemap"),
         (b"<html></html>", "not_a_sitemap"),
-        (b"<urlset", "not_a_sitemap"),
         (b'<!DOCTYPE x [<!ENTITY a "b">]>' + WHOLE, "dtd"),
     ],
 )
