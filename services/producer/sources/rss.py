@@ -150,14 +150,19 @@ def declares_types(content: bytes) -> bool:
     What may stand before it, comments and instructions of any length, is passed over one by one.
     """
     content = content.replace(b"\0", b"")
-    at = _BEFORE.match(content).end()  # type: ignore[union-attr] - it may be empty, so it always matches
+    at = _behind_space(content, 0)
     while content.startswith((b"<?", b"<!--"), at):
         end = b"?>" if content.startswith(b"<?", at) else b"-->"
         found = content.find(end, at)
         if found < 0:
             return False
-        at = _BEFORE.match(content, found + len(end)).end()  # type: ignore[union-attr]
+        at = _behind_space(content, found + len(end))
     return content.startswith(b"<!", at)
+
+
+def _behind_space(content: bytes, at: int) -> int:
+    found = _BEFORE.match(content, at)
+    return found.end() if found else at
 
 
 def ends_early(content: bytes) -> bool:
