@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import logging
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -51,6 +52,9 @@ def _no_stack(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("NEWSFLOW_RUN_DIR", str(tmp_path / "no-stack"))
     monkeypatch.setenv("COLUMNS", "200")
     monkeypatch.setattr(sys, "excepthook", sys.excepthook)  # typer sets its own
+    # A verb that logs sets these for its whole process.
+    monkeypatch.setattr(logging.getLogger(), "handlers", logging.getLogger().handlers[:])
+    monkeypatch.setattr(logging.getLogger(), "level", logging.getLogger().level)
 
 
 @pytest.fixture
