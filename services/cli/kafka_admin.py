@@ -10,10 +10,8 @@ from kafka import KafkaConsumer, TopicPartition
 
 from schemas.dead_letter import PREFIX, REPLAYED, DeadLetter, read_dead_letter
 from schemas.topics import ARTICLES_DLQ, TOPICS
+from services.runtime.reading import read_to_end
 from services.runtime.settings import ServiceSettings
-
-IDLE_MS = 10_000
-"""Reading the dead letter queue up to its end, a broker that is silent for so many milliseconds has failed."""
 
 
 @dataclass(frozen=True)
@@ -68,26 +66,9 @@ def dead_records(settings: ServiceSettings) -> Iterator[DeadRecord]:
     A record that was redelivered and failed again is one dead letter (its latest); a replayed one is followed by
     a marker with the same id, and is back in the list when it fails again.
     """
-    name = settings.name(ARTICLES_DLQ.name)
-    consumer = KafkaConsumer(
-        bootstrap_servers=settings.servers, group_id=None, enable_auto_commit=False, request_timeout_ms=10_000
-    )
     found: dict[str, DeadRecord] = {}
-    try:
-        partitions = [TopicPartition(name, number) for number in consumer.partitions_for_topic(name) or ()]
-        if not partitions:
-            raise LookupError(f"topic {name} does not exist: newsflow setup creates it")
-        consumer.assign(partitions)
-        consumer.seek_to_beginning(*partitions)
-        ends = consumer.end_offsets(partitions)
-        while any(consumer.position(each) < ends[each] for each in partitions):
-            polled = consumer.poll(timeout_ms=IDLE_MS)
-            if not polled:
-                raise TimeoutError(f"Kafka was silent for {IDLE_MS / 1000:g} s while the dead letters were read")
-            for record in (each for records in polled.values() for each in records):
-                _take(found, record)
-    finally:
-        consumer.close(autocommit=False)
+    for record in read_to_end(settings, settings.name(ARTICLES_DLQ.name)):
+        _take(found, record)
     yield from found.values()
 
 

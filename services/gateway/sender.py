@@ -15,7 +15,7 @@ from kafka.errors import RetriableError
 from schemas.topics import ARTICLES_RAW, MAX_RAW_BYTES
 from services.gateway.core import Record
 from services.gateway.settings import GatewaySettings
-from services.runtime.confirmed import confirming_producer
+from services.runtime.confirmed import abandon, confirming_producer
 from services.runtime.health import Health
 
 log = structlog.get_logger(__name__)
@@ -156,10 +156,7 @@ class Sender:
         """Fail what the client has, and be without one."""
         producer, self._producer = self._producer, None
         if producer is not None:
-            # The client's own `close` raises when records are left, and leaves them as they are.
-            producer._sender.force_close()  # noqa: SLF001
-            producer._sender.join(CLOSE_SECONDS)  # noqa: SLF001
-            _quietly_close(producer, 0)
+            abandon(producer)
 
     def _close(self) -> None:
         """Send what is left, as far as Kafka takes it."""

@@ -28,7 +28,7 @@ from services.producer.core import Found, Item, RawRecord, Reached, Skipped, Tro
 from services.producer.settings import ProducerSettings
 from services.producer.source import ArticleSource, Run
 from services.producer.states import States, silent_since
-from services.runtime.confirmed import confirming_producer
+from services.runtime.confirmed import abandon, confirming_producer
 
 log = structlog.get_logger(__name__)
 
@@ -37,6 +37,9 @@ NOT_SENT = Metric("newsflow_source_not_sent", "What was found and not sent, by r
 TROUBLE = Gauge("newsflow_source_trouble", "1 while a part of a source cannot be read", ["source", "part"])
 SILENT = Gauge("newsflow_source_silent", "1 while a part is silent, against its own usual", ["source", "part"])
 LAST_ARTICLE = Gauge("newsflow_source_last_article_seconds", "Time of the last article (Unix)", ["source", "part"])
+
+CONNECT_PAUSE_SECONDS = 1.0
+"""Between two tries to reach a broker that is away."""
 
 NAMED_FAILURES = 1_000
 """Articles not sent that the report names; the others are in its counts."""
@@ -120,9 +123,12 @@ class Publisher:
         self._give_up = give_up
         self._away = away
         self._waiting: deque[_Waiting] = deque()
-        timeout = settings.delivery_timeout_seconds
-        self.producer: KafkaProducer = confirming_producer(
-            settings,
+        self.producer: KafkaProducer | None = self._connect()
+
+    def _connect(self) -> KafkaProducer:
+        timeout = self.settings.delivery_timeout_seconds
+        return confirming_producer(
+            self.settings,
             MAX_RAW_BYTES,
             compression_type="lz4",
             linger_ms=20,
@@ -152,26 +158,29 @@ class Publisher:
 
     def drain(self) -> None:
         """Return when everything has come to its end."""
-        with suppress(KafkaError):
-            self.producer.flush()
+        if self.producer is not None:
+            with suppress(KafkaError):
+                self.producer.flush()
         while self._waiting:
             self._conclude()
 
     def close(self) -> None:
         """Give up the connection; what is under way is not waited for."""
-        self.producer.close(timeout=5)
+        if self.producer is not None:
+            self.producer.close(timeout=5)
 
     def _is_over(self, waiting: _Waiting) -> bool:
         return waiting.record is None or waiting.future is None or waiting.future.is_done
 
     def _send(self, waiting: _Waiting) -> None:
-        if waiting.record is None:
+        waiting.future = None
+        if waiting.record is None or self.producer is None:
             return
         try:
             name = self.settings.name(ARTICLES_RAW.name)
             waiting.future = self.producer.send(name, key=waiting.record.key, value=waiting.record.value)
         except KafkaError:
-            waiting.future = None  # its turn comes in order, like that of the others
+            return  # its turn comes in order, like that of the others
 
     def _confirmed(self, waiting: _Waiting) -> bool:
         if waiting.future is None:
@@ -198,7 +207,6 @@ class Publisher:
 
     def _send_again(self) -> None:
         """All that wait are settled; those not confirmed, and what came after them under their keys, go again."""
-        self._away(True)
         behind: set[bytes] = set()
         again = []
         for waiting in self._waiting:
@@ -206,9 +214,27 @@ class Publisher:
                 continue
             behind.add(waiting.record.key)
             again.append(waiting)
+        self.connect_anew()
         for waiting in again:
             waiting.tries += 1
             self._send(waiting)
+
+    def connect_anew(self) -> None:
+        """Be with another client: one that waited for an answer in vain may send nothing more, ever (`abandon`).
+
+        What it had under way has failed, and is sent again in its turn.
+        """
+        self._away(True)
+        if self.producer is not None:
+            abandon(self.producer)
+            self.producer = None
+        while self.producer is None:
+            try:
+                self.producer = self._connect()
+            except KafkaError:
+                if not self._patient or self._give_up():
+                    return
+                time.sleep(CONNECT_PAUSE_SECONDS)
 
 
 def publish(
@@ -368,12 +394,16 @@ class SourceRun:
     def _save(self) -> None:
         self._saved = time.monotonic()
         changed = self.states.take_changed()
-        if not self.keeps_state or not changed or self._publisher is None:
+        publisher = self._publisher
+        if not self.keeps_state or not changed or publisher is None:
+            return
+        if publisher.producer is None:
+            self.states.put_back(changed)
             return
         topic = self.settings.name(SOURCE_STATES.name)
         try:
             futures = [
-                self._publisher.producer.send(topic, key=state.key.encode(), value=write_record(state))
+                publisher.producer.send(topic, key=state.key.encode(), value=write_record(state))
                 for state in changed
             ]
             for future in futures:
@@ -382,6 +412,7 @@ class SourceRun:
             # The articles are safe: after a kill some are sent twice, which is harmless.
             self.states.put_back(changed)
             log.warning("checkpoints not written, tried again", source=self.name, error=str(error))
+            publisher.connect_anew()
 
     def _look_for_silence(self) -> None:
         now = datetime.now(UTC)

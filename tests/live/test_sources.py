@@ -168,6 +168,7 @@ def follow(pipeline: Pipeline, folder: Path, more: str = "") -> None:
         PRODUCER_LIVES_SECONDS="0.5",
         PRODUCER_SILENT_LEAST_SECONDS="0",
         PRODUCER_CHECKPOINT_SECONDS="0.2",
+        PRODUCER_DELIVERY_TIMEOUT_SECONDS="4",
     )
 
 
@@ -230,9 +231,10 @@ def test_a_folder_is_followed_through_a_kill_and_an_absence_of_the_broker(
     follow(pipeline, folder)
     wait_for(pipeline, files)
 
-    # Without a broker it sends until it is back.
+    # Without a broker it sends until it is back, also when that takes longer than one article may (4 s).
     servers.kafka.kill()
     save("omega.txt")
+    wait_until(lambda: "Kafka does not take records" in pipeline.log("files"), 60, pipeline.tails)
     servers.kafka.start()
     wait_for(pipeline, files)
 

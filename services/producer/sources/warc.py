@@ -34,7 +34,7 @@ from schemas.article import Name, RawArticle, in_utc
 from schemas.reading import Refused, refusal
 from schemas.topics import MAX_RAW_BYTES
 from services.producer.children import ChildFailed, Children
-from services.producer.core import Found, Item, Reached, Skipped, Trouble, Unusable
+from services.producer.core import Found, Item, Reached, Skipped, Trouble, Unusable, shown_path
 from services.producer.decoding import decode_page, page_bytes, slim_page
 from services.producer.source import Positional, Run
 
@@ -152,13 +152,13 @@ class Warc(BaseModel):
     def _files(self, run: Run) -> Iterator[_File | Trouble]:
         seen: set[str] = set()
         for path in self.paths:
-            part = str(path.absolute())
+            part = shown_path(path.absolute())
             try:
                 found = sorted(each for each in path.rglob("*") if _is_warc(each)) if path.is_dir() else [path]
                 if path.is_dir() and not found:
                     yield Trouble(part, f"no file in it ends in {' or '.join(ENDINGS)}")
                 for each in found:
-                    name = str(each.absolute())
+                    name = shown_path(each.absolute())
                     if name not in seen:
                         seen.add(name)
                         yield _opened(each, name, run.checkpoints.get(name))
@@ -172,9 +172,10 @@ def _is_warc(path: Path) -> bool:
 
 @dataclass(frozen=True)
 class _File:
-    """A file to be read: its first bytes, its size, and where its next record begins."""
+    """A file to be read: its path, as text too (`part`), its first bytes and size, where its next record begins."""
 
     path: str
+    part: str
     head: bytes
     size: int
     start: int
@@ -197,7 +198,7 @@ def _opened(path: Path, part: str, checkpoint: str | None) -> _File | Trouble:
         return Trouble(part, f"it is no file that ends in {' or '.join(ENDINGS)}")
     with path.open("rb") as file:
         head = file.read(HEAD_BYTES)
-    opened = _File(part, head, path.stat().st_size, 0)
+    opened = _File(str(path.absolute()), part, head, path.stat().st_size, 0)
     try:
         at = int(json.loads(checkpoint)["at"]) if checkpoint else 0
     except (ValueError, TypeError, KeyError):
@@ -272,13 +273,13 @@ class _Reading:
             if part.is_first:
                 at, sure = part.start, True
             if part.start == part.end:
-                yield Reached(part.file.path, part.file.checkpoint(at))
+                yield Reached(part.file.part, part.file.checkpoint(at))
             elif part.file is not failed and at < part.end:
                 try:
                     at, sure = yield from self._range(part, future, at, sure)
                 except OSError as error:
                     failed = part.file
-                    yield Trouble(part.file.path, f"it cannot be read: {error.strerror or error}")
+                    yield Trouble(part.file.part, f"it cannot be read: {error.strerror or error}")
             if part.end == part.file.size:
                 self._before += part.file.size
 
@@ -334,7 +335,7 @@ class _Reading:
                 after, sure = self._skipped(part, at)
                 file = part.file
                 error = f"{failure.error}; the record is left out"
-                yield Unusable(f"{file.path}@{at}", error, file.path, file.checkpoint(after), failure.reason)
+                yield Unusable(f"{file.part}@{at}", error, file.part, file.checkpoint(after), failure.reason)
                 at = after
             else:
                 yield from self._given(part, chunk)
@@ -364,7 +365,7 @@ class _Reading:
             self.run.progress(self._before + after, self._total)
             # One that the file's end cuts off may be whole when the file is.
             cut = isinstance(item, Unusable) and item.reason == TRUNCATED
-            yield replace(item, part=part.file.path, checkpoint=None if cut else part.file.checkpoint(after))
+            yield replace(item, part=part.file.part, checkpoint=None if cut else part.file.checkpoint(after))
 
 
 # ---------------------------------------------------------------- in a child: where records begin and end
@@ -604,7 +605,7 @@ class _Member:
 
 def _item_at(file: _Source, at: int, how: _How) -> tuple[Item, int | None, int]:
     """The record at `at` as an item, and where the next one begins, or from where it is to be looked for."""
-    origin = f"{file.path}@{at}"
+    origin = f"{shown_path(Path(file.path))}@{at}"
     try:
         frame = file.frame(at, how.most_bytes)
     except _Damaged as damaged:
@@ -612,7 +613,7 @@ def _item_at(file: _Source, at: int, how: _How) -> tuple[Item, int | None, int]:
         return Unusable(origin, damaged.error, reason=damaged.reason), damaged.after, look_from
     item: Item
     try:
-        item = _read(frame, origin, Path(file.path).name, how)
+        item = _read(frame, origin, shown_path(Path(Path(file.path).name)), how)
     except _Passed as passed:
         item = Skipped(origin, passed.reason)
     except Refused as refused:

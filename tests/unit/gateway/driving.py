@@ -51,11 +51,16 @@ class Broker:
         """What each send fails with, later; `raises` at once, `refuses` the connection."""
         self.raises: Exception | None = None
         self.refuses: Exception | None = None
-        self.connections = self.closed = self.abandoned = 0
+        self.answers = threading.Event()
+        """Cleared while the broker neither takes a connection nor refuses it."""
+        self.answers.set()
+        self.tries = self.connections = self.closed = self.abandoned = 0
         self._sender = self  # the client's own thread, which the gateway ends when it stands still
         self.sent = threading.Event()
 
     def connect(self, **options: Any) -> Broker:
+        self.tries += 1
+        assert self.answers.wait(30)
         if self.refuses:
             raise self.refuses
         self.options = options

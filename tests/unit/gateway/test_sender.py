@@ -154,6 +154,20 @@ def test_a_broker_that_is_away_at_the_start_is_waited_for(monkeypatch: pytest.Mo
         assert send(made).confirmed
 
 
+def test_all_who_wait_are_told_when_the_broker_turns_out_to_be_away(monkeypatch: pytest.MonkeyPatch) -> None:
+    broker = Broker()
+    broker.refuses = KafkaError("away")
+    broker.answers.clear()
+    monkeypatch.setattr(confirmed, "KafkaProducer", broker.connect)
+    monkeypatch.setattr(module, "LOOK_SECONDS", 60)
+    with running(broker) as made:
+        wait_until(lambda: broker.tries == 1)
+        outcomes = [send(made) for _ in range(3)]
+        broker.answers.set()
+        assert [outcome.confirmed for outcome in outcomes] == [False] * 3
+        assert broker.tries == 1
+
+
 def test_what_is_in_hand_is_sent_before_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
     with rig(monkeypatch) as made:
         outcomes = [send(made) for _ in range(20)]

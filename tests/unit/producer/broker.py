@@ -14,6 +14,7 @@ from schemas.article import RawArticle
 from schemas.reading import read_record
 from schemas.source import SourceState
 from schemas.topics import ARTICLES_RAW, SOURCE_STATES
+from services.producer import app
 from services.runtime import confirmed
 
 
@@ -83,6 +84,9 @@ class Broker:
     def close(self, timeout: float) -> None:
         self.closed = True
 
+    def abandon(self) -> None:
+        """What is given up in the end is closed by the one that comes after it."""
+
     @property
     def bodies(self) -> list[str | None]:
         return [article.body for article in self.articles]
@@ -100,7 +104,10 @@ class Broker:
 @contextmanager
 def connected() -> Iterator[Broker]:
     broker = Broker()
-    with patch.object(confirmed, "KafkaProducer", broker.connect):
+    with (
+        patch.object(confirmed, "KafkaProducer", broker.connect),
+        patch.object(app, "abandon", Broker.abandon),
+    ):
         yield broker
 
 

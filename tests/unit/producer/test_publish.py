@@ -10,6 +10,7 @@ from kafka.errors import KafkaConnectionError, KafkaError, KafkaTimeoutError
 from schemas.article import RawArticle
 from schemas.reading import read_record
 from schemas.topics import ARTICLES_RAW, MAX_RAW_BYTES
+from services.producer import app
 from services.producer.app import Report, publish
 from services.producer.core import Found, Unusable
 from services.producer.settings import ProducerSettings
@@ -67,11 +68,15 @@ class Broker:
     def close(self, timeout: float) -> None:
         self.closed = True
 
+    def abandon(self) -> None:
+        """What is given up in the end is closed by the one that comes after it."""
+
 
 @pytest.fixture
 def broker(monkeypatch: pytest.MonkeyPatch) -> Broker:
     broker = Broker()
     monkeypatch.setattr(confirmed, "KafkaProducer", broker.connect)
+    monkeypatch.setattr(app, "abandon", Broker.abandon)
     return broker
 
 
@@ -222,3 +227,38 @@ def test_the_connection_is_closed_when_a_source_breaks(broker: Broker) -> None:
     with pytest.raises(OSError, match="the disk is gone"):
         publish(settings(), source())
     assert broker.closed
+
+
+def test_a_client_that_had_no_answer_is_given_up_for_another_one(
+    broker: Broker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """kafka-python 3.0.12 may send nothing more after a record's time was up, and says nothing of it."""
+    given_up: list[Broker] = []
+    clients: list[int] = []
+
+    def connect(**_: Any) -> Broker:
+        clients.append(len(given_up))
+        return broker
+
+    monkeypatch.setattr(confirmed, "KafkaProducer", connect)
+    monkeypatch.setattr(app, "abandon", given_up.append)
+    broker.unconfirmed = {"text 3": 1}
+    assert publish(settings(), found(TEXTS)).confirmed == 20
+    assert clients == [0, 1], "the second one only when the first is given up"
+
+
+def test_a_broker_that_is_away_at_the_second_try_too_is_reported(
+    broker: Broker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clients = iter([broker])
+
+    def connect(**_: Any) -> Broker:
+        try:
+            return next(clients)
+        except StopIteration:
+            raise KafkaConnectionError from None
+
+    monkeypatch.setattr(confirmed, "KafkaProducer", connect)
+    broker.unconfirmed = {"text 3": 99}
+    report = publish(settings(), found(TEXTS))
+    assert (report.confirmed, [each.origin for each in report.failed]) == (19, ["file:text 3"])
