@@ -14,9 +14,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import requests
 
 from schemas.article import RawArticle
 from schemas.identity import article_id
+from services.embedded.ports import choose_ports
 from services.producer.core import Found
 from services.producer.sources.files import read_files
 from tests.bench.pipeline import texts
@@ -312,8 +314,40 @@ def test_json_lines_through_the_cli(stack: Stack, sent: Sent, tmp_path: Path) ->
     article = RawArticle(publisher="cli.example", id="1", headline="From the cli", body="A ferry sailed to Porto.")
     line = article.model_dump_json(exclude_defaults=True) + "\n"
     done = stack.compose("run", "--rm", "-T", "cli", "produce", "-", "--json", stdin=line.encode())
-    assert json.loads(done.stdout) == {"confirmed": 1, "failed": []}
+    answer = json.loads(done.stdout)
+    assert (answer["confirmed"], answer["failed"]) == (1, [])
     # `produce` writes its own name where a record has none.
+    sent.good.append(article)
+    settled(stack, sent, tmp_path)
+
+
+def test_the_gateway_and_the_feeds_of_their_profiles(
+    stack: Stack, sent: Sent, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    key = "k3y" * 10
+    (tmp_path / "keys.txt").write_text(f"desk {key} gateway.example\n")
+    (tmp_path / "feeds.txt").write_text("http://127.0.0.1:9/feed  loopback.example\n")
+    port = choose_ports(["gateway"], {})["gateway"]
+    for name, value in (
+        ("GATEWAY_KEYS_FILE", str(tmp_path / "keys.txt")),
+        ("GATEWAY_PORT", str(port)),
+        ("FEEDS_FILE", str(tmp_path / "feeds.txt")),
+    ):
+        monkeypatch.setitem(stack.settings, name, value)
+    profiles = ("--profile", "gateway", "--profile", "feeds")
+    stack.compose(*profiles, "up", "-d", "--wait", "--wait-timeout", "120", "gateway", "feeds")
+    url = f"http://127.0.0.1:{port}/v1/articles"
+    article = RawArticle(publisher="gateway.example", id="1", body="A tram line opened in Braga on Monday.")
+    body = article.model_dump_json(exclude_defaults=True).encode()
+    content = {"content-type": "application/json"}
+    assert requests.post(url, data=body, headers=content, timeout=30).status_code == 401
+    answer = requests.post(url, data=body, headers=content | {"authorization": f"Bearer {key}"}, timeout=30)
+    assert (answer.status_code, answer.json()) == (202, {"accepted": [{"id": article_id(article)}]})
+    # A feed in the container's own network is an address like any other that is forbidden.
+    told = stack.compose("run", "--rm", "-T", "cli", "sources", "--json", status=1).stdout
+    feed = next(line for line in map(json.loads, told.splitlines()) if line["source"] == "rss")
+    assert "not of the public internet" in feed["reason"]
+    stack.compose(*profiles, "rm", "-sf", "gateway", "feeds")
     sent.good.append(article)
     settled(stack, sent, tmp_path)
 
