@@ -93,7 +93,8 @@ lock: setup ## Resolve the requirements anew
 	@# The images take their versions from there: what is tested is what runs.
 	@$(BIN)/python -c 'import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["build-system"]["requires"], sep="\n")' \
 	  | $(BIN)/$(COMPILE) --python-version 3.11 -c $(LOCK) -o deploy/locks/wheel.txt -
-	@$(BIN)/$(COMPILE) --python-version 3.11 -c $(LOCK) --extra producer --extra gateway --extra indexer pyproject.toml -o deploy/locks/producer.txt
+	@$(BIN)/$(COMPILE) --python-version 3.11 -c $(LOCK) --extra indexer pyproject.toml -o deploy/locks/producer.txt
+	@$(BIN)/$(COMPILE) --python-version 3.11 -c $(LOCK) --extra producer --extra gateway --extra indexer pyproject.toml -o deploy/locks/sources.txt
 	@$(BIN)/$(COMPILE) --python-version 3.11 -c $(LOCK) --extra cleaner --extra deduper --extra linker --extra tagger --extra indexer pyproject.toml -o deploy/locks/services.txt
 
 clean: ## Stop the embedded servers and delete what was made here

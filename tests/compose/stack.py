@@ -17,7 +17,7 @@ from tests.live.harness import ROOT, Pipeline, wait_until
 OURS = ("setup", "setup-kibana", "seeds", "cleaner", "deduper", "linker", "tagger", "indexer")
 ONE_SHOTS = ("setup", "setup-kibana", "seeds")
 SERVERS = ("kafka", "elasticsearch", "kibana")
-IMAGES = {"newsflow": 250_000_000, "newsflow-worker": 900_000_000}
+IMAGES = {"newsflow": 250_000_000, "newsflow-sources": 300_000_000, "newsflow-worker": 900_000_000}
 """Our images and the bytes that each may have."""
 
 

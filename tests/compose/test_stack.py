@@ -131,6 +131,7 @@ def test_retag_finds_names_in_the_stored_articles(stack: Stack, sent: Sent, tmp_
 
 
 def test_image_sizes(stack: Stack) -> None:
+    stack.compose("--profile", "gateway", "build", "gateway", seconds=1800)  # no profile of the first `up` needs it
     for name, most in IMAGES.items():
         size = inspected("image", f"{name}:{stack.version}")["Size"]
         print(f"{name}: {size / 1e6:.0f} MB")

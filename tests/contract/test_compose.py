@@ -34,6 +34,7 @@ SETTINGS: dict[str, type[BaseSettings]] = {
     "setup-kibana": SetupSettings,
     "seeds": ProducerSettings,
     "feeds": ProducerSettings,
+    "produce": ProducerSettings,
     "gateway": GatewaySettings,
     "cleaner": CleanerSettings,
     "deduper": DeduperSettings,
@@ -46,7 +47,7 @@ SETTINGS: dict[str, type[BaseSettings]] = {
 """Service -> what reads its environment."""
 
 SERVERS = {"kafka", "elasticsearch", "kibana"}
-TOOLS = {"cli", "retag"}
+TOOLS = {"cli", "retag", "produce"}
 ONE_SHOTS = {"setup", "setup-kibana", "seeds", *TOOLS}
 
 
