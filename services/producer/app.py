@@ -1,6 +1,6 @@
 """Confirmed delivery to `articles-raw`: an article counts as sent when Kafka says that it has it.
 
-`run_source` follows what a source gives: out of range or too large, sent and confirmed, counted, and only then
+`SourceRun` follows what a source gives: out of range or too large, sent and confirmed, counted, and only then
 does the checkpoint move.
 """
 

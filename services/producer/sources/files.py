@@ -11,12 +11,12 @@ from importlib.resources import files
 from pathlib import Path
 from typing import BinaryIO, ClassVar
 
-from pydantic import BaseModel, Field, ValidationError
+from pydantic import BaseModel, Field
 
-from schemas.article import Name, RawArticle
-from schemas.reading import Refused, read_record, refusal
+from schemas.article import Name
+from schemas.reading import Refused, read_record
 from schemas.topics import ARTICLES_RAW, MAX_RAW_BYTES
-from services.producer.core import Found, Item, Reached, Trouble, Unusable, shown_path
+from services.producer.core import Found, Item, Reached, Trouble, Unusable, shown_path, to_item
 from services.producer.source import Positional, Run
 
 ENDINGS = (".txt", ".html", ".htm", ".json", ".jsonl", ".ndjson")
@@ -134,7 +134,7 @@ class Files(BaseModel):
         inside = path.rglob("*") if path.is_dir() else [path]
         found = []
         for file in inside:
-            if not file.is_file() or file.suffix.lower() not in ENDINGS or file.name.endswith(EXPECTATION):
+            if not _is_readable(file):
                 continue
             name = file.relative_to(path).as_posix() if path.is_dir() else file.name
             changed = file.stat().st_ctime_ns
@@ -186,6 +186,11 @@ TICK_SECONDS = 0.02
 """Longer than a step of the clock by which a file system dates its changes (4 or 10 ms)."""
 
 
+def _is_readable(file: Path) -> bool:
+    """Whether a file below a folder is one of ours to read."""
+    return file.is_file() and file.suffix.lower() in ENDINGS and not file.name.endswith(EXPECTATION)
+
+
 def _wrong(path: Path, names: dict[str, Path]) -> str | None:
     """Why a path that was given cannot be read; `names` are the files given before it, by their name."""
     if not path.exists():
@@ -214,16 +219,14 @@ def read_files(paths: Iterable[Path], publisher: str, producer: str) -> Iterator
     for path in paths:
         if path.is_dir():
             for file in sorted(path.rglob("*")):
-                if file.is_file() and file.suffix.lower() in ENDINGS and not file.name.endswith(EXPECTATION):
+                if _is_readable(file):
                     yield from _read_file(file, file.relative_to(path).as_posix(), publisher, producer)
         elif path.name.endswith(EXPECTATION):
             continue  # a shell's `seeds/*.json` names these too
         elif not path.is_file():
             yield Unusable(str(path), "there is no such file or folder")
-        elif path.suffix.lower() not in ENDINGS:
-            yield Unusable(str(path), f"its ending is none of {', '.join(ENDINGS)}")
-        elif path.suffix.lower() in NAMED and single.setdefault(path.name, path) != path:
-            yield Unusable(str(path), f"its name is its id, and {single[path.name]} has it too: give their folder")
+        elif wrong := _wrong(path, single):
+            yield Unusable(str(path), wrong)
         else:
             yield from _read_file(path, path.name, publisher, producer)
 
@@ -274,12 +277,8 @@ def _read_file(file: Path, name: str, publisher: str, producer: str) -> Iterator
         yield Unusable(origin, "it is empty", reason="empty")
     else:
         field = "body" if file.suffix.lower() == ".txt" else "html"
-        try:
-            id_ = shown_path(Path(name))
-            given = {field: text, "publisher": publisher, "id": id_, "producer": producer}
-            yield Found(origin, RawArticle.model_validate(given))
-        except ValidationError as error:
-            yield Unusable(origin, refusal(error).error, reason="invalid_record")
+        id_ = shown_path(Path(name))
+        yield to_item(origin, {field: text, "publisher": publisher, "id": id_, "producer": producer})
 
 
 def _read_record(value: bytes, origin: str, producer: str | None) -> Found | Unusable:
