@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from kafka import KafkaConsumer, TopicPartition
 
 from schemas.article import RawArticle
 from schemas.identity import article_id
 from schemas.topics import ARTICLES_RAW
 from services.producer.store import read_states
+from services.runtime.reading import read_to_end
 from tests.live.feeds import ENTITY_BOMB, Post, Web, atom, bomb, in_turn, page, plain, redirect, rss, silent
 from tests.live.harness import ROOT, SERVICES, Pipeline, wait_until
 
@@ -75,18 +75,7 @@ POLITE = ("--delay-seconds", "0", "--timeout-seconds", "3", "--allow-network", "
 
 def raw_values(pipeline: Pipeline) -> list[bytes]:
     """Everything on `articles-raw`."""
-    name = pipeline.name(ARTICLES_RAW.name)
-    consumer = KafkaConsumer(bootstrap_servers=pipeline.kafka, group_id=None)
-    partitions = [TopicPartition(name, number) for number in consumer.partitions_for_topic(name) or ()]
-    consumer.assign(partitions)
-    consumer.seek_to_beginning(*partitions)
-    ends = consumer.end_offsets(partitions)
-    found: list[bytes] = []
-    while any(consumer.position(each) < ends[each] for each in partitions):
-        for records in consumer.poll(timeout_ms=10_000).values():
-            found += [record.value for record in records]
-    consumer.close()
-    return found
+    return [record.value for record in read_to_end(pipeline.settings, pipeline.name(ARTICLES_RAW.name))]
 
 
 def sources(pipeline: Pipeline) -> dict[str, dict[str, Any]]:
