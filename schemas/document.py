@@ -19,8 +19,20 @@ INDEX_ALIAS = "news-articles"
 STORIES_ALIAS = "news-stories"
 """The story of each article as last told (`schemas.story.Story`); what the indexer remembers, not for searching."""
 
-INDEX_VERSION = 1
+STANDBY_ALIAS = "news-articles-standby"
+"""A second index that takes every write too: the next one while it is filled, the one before after the switch."""
+
+DEAD_LETTERS_ALIAS = "news-dead-letters"
+"""The open dead letters, for Kibana; the queue itself is the topic."""
+
+INDEX_VERSION = 2
 """Of the mapping: a new mapping is a new index, and one switch of the alias."""
+
+RESERVED = "\x00\x1e\x1f"
+"""Characters that Lucene keeps for itself in suggestions: one in a headline or a name refuses the document."""
+
+NOT_RETRACTED = {"bool": {"must_not": [{"exists": {"field": "retracted.time"}}]}}
+"""The filter of the alias: what is left of a retracted article is no hit and is not counted."""
 
 
 def first_index(alias: str) -> str:
@@ -110,6 +122,40 @@ class Pipeline(Part):
     seen_first: tuple[SeenParagraph, ...] = Field(default=(), description="Paragraphs that were elsewhere first.")
 
 
+class EarlierVersion(Part):
+    """What an earlier revision of the article said."""
+
+    revision: int
+    received: datetime
+    headline: str | None = None
+    summary: str | None = None
+    body: str
+    byline: str | None = None
+    url: str | None = None
+    published: datetime | None = None
+    modified: datetime | None = None
+
+
+class Retracted(Part):
+    """That an article was taken out: when, by whom, why, and whether newer revisions stay out too."""
+
+    time: datetime
+    by: str
+    reason: str | None = None
+    hold: bool = False
+
+
+class RetractedDocument(Part):
+    """What is left of a retracted article under its id: nothing of its text. `revision` is that of the document.
+
+    A copy that comes late finds it there and loses, as it would to any newer revision.
+    """
+
+    id: str
+    revision: int
+    retracted: Retracted
+
+
 class ArticleDocument(Part):
     """One article as it is stored under its article id."""
 
@@ -137,4 +183,24 @@ class ArticleDocument(Part):
     located: str | None = None
     agency: str | None = None
     extra: dict[str, str]
+    history: tuple[EarlierVersion, ...] = Field(default=(), description="Earlier revisions, the newest first.")
     pipeline: Pipeline
+
+
+class DeadLetterDocument(Part):
+    """An open dead letter, for looking at: `schemas.dead_letter.DeadLetter`, with its text cut short."""
+
+    id: str
+    timestamp: datetime = Field(alias="@timestamp", description="When it failed.")
+    topic: str
+    partition: int
+    offset: int
+    stage: str
+    reason: str
+    error: str
+    attempt: int
+    publisher: str | None = None
+    headline: str | None = None
+    key: str | None = None
+    bytes: int = Field(description="Of the whole value, in the queue.")
+    text: str = Field(description="The value's beginning, as text.")

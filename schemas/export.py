@@ -29,7 +29,7 @@ from schemas.cloudevents import (
     STRUCTURED,
     CloudEvent,
 )
-from schemas.dead_letter import PREFIX, REPLAYED, DeadLetter
+from schemas.dead_letter import FIRST_TIME, HEADERS_CUT, PREFIX, PURGED, REPLAYED, TIMESTAMP, DeadLetter
 from schemas.document import ArticleDocument
 from schemas.story import FingerprintsRecord, LinkRecord
 from schemas.topics import ARTICLES_RAW, MAX_RAW_BYTES, TOPICS, Topic
@@ -221,7 +221,7 @@ def _messages(topic: Topic) -> JsonSchemaValue:
     if topic.record is RawArticle:
         (plain,) = messages.values()
         plain["examples"] = raw_examples()
-        messages |= _event_messages(plain)
+        messages |= _event_messages(plain) | _tombstone_message()
     return messages
 
 
@@ -296,6 +296,20 @@ def _event_messages(plain: JsonSchemaValue) -> JsonSchemaValue:
     }
 
 
+def _tombstone_message() -> JsonSchemaValue:
+    key = {"type": "string", "pattern": "^[0-9a-f]{32}$", "description": "The id of the article that is taken out."}
+    return {
+        "Tombstone": {
+            "name": "Tombstone",
+            "title": "Tombstone",
+            "summary": "A record without a value: the article that its key names is taken out of the index.",
+            "contentType": "application/json",
+            "payload": {"type": "null", "description": "No value at all; an empty one is no tombstone."},
+            "bindings": _message_binding(key),
+        }
+    }
+
+
 def binary_headers_schema() -> JsonSchemaValue:
     """The headers of an event in binary mode, each read as UTF-8; further `ce_` headers are passed over."""
     text = {"type": "string", "minLength": 1}
@@ -363,26 +377,32 @@ def _dead_letter_messages() -> JsonSchemaValue:
             "payload": {"description": "The value of the failed record, byte for byte."},
             "bindings": _message_binding(key),
         },
-        "Replayed": {
-            "name": "Replayed",
-            "title": "Replayed",
-            "summary": "A marker: the dead letter that its header names was published again.",
-            "contentType": bytes_type,
-            "headers": {
-                "type": "object",
-                "required": [REPLAYED],
-                "properties": {REPLAYED: {"type": "string", "description": "Id of the dead letter."}},
-            },
-            "payload": {"description": "Empty.", "maxLength": 0},
-            "bindings": _message_binding(key),
+        "Replayed": _marker("Replayed", REPLAYED, "was published again", key),
+        "Purged": _marker("Purged", PURGED, "was given up", key),
+    }
+
+
+def _marker(name: str, header: str, what: str, key: JsonSchemaValue) -> JsonSchemaValue:
+    return {
+        "name": name,
+        "title": name,
+        "summary": f"A marker: the dead letter that its header names {what}.",
+        "contentType": "application/octet-stream",
+        "headers": {
+            "type": "object",
+            "required": [header],
+            "properties": {header: {"type": "string", "description": "Id of the dead letter."}},
         },
+        "payload": {"description": "Empty.", "maxLength": 0},
+        "bindings": _message_binding(key),
     }
 
 
 def dead_letter_headers_schema() -> JsonSchemaValue:
     """The headers of a dead letter, each read as UTF-8; what the failed record carried stays beside them."""
     # The id is not sent: it is made of the topic, the partition and the offset.
-    ours = {f"{PREFIX}{name}": field for name, field in DeadLetter.model_fields.items() if name != "id"}
+    fields = {name: field for name, field in DeadLetter.model_fields.items() if name != "id"}
+    ours = {f"{PREFIX}{name.replace('_', '-')}": field for name, field in fields.items()}
     forms: dict[Any, JsonSchemaValue] = {
         str: {"type": "string"},
         int: {"type": "string", "pattern": "^[0-9]+$"},
@@ -390,11 +410,13 @@ def dead_letter_headers_schema() -> JsonSchemaValue:
     }
     properties = {name: forms[field.annotation] for name, field in ours.items()}
     had_no_value = {"type": "string", "const": "1", "description": "The failed record had no value at all."}
+    cut = forms[int] | {"description": "So many of the failed record's own headers had no room."}
     return {
         "type": "object",
         "description": DeadLetter.__doc__,
-        "required": list(ours),
-        "properties": properties | {f"{PREFIX}null": had_no_value},
+        # Older dead letters lack the first times.
+        "required": [name for name in ours if name not in (FIRST_TIME, TIMESTAMP)],
+        "properties": properties | {f"{PREFIX}null": had_no_value, HEADERS_CUT: cut},
     }
 
 

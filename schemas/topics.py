@@ -10,6 +10,7 @@ from pydantic import BaseModel
 
 from schemas.article import CleanArticle, DedupedArticle, RawArticle, Retagged, TaggedArticle
 from schemas.boilerplate import Line
+from schemas.retraction import Retraction
 from schemas.source import SourceState
 from schemas.story import FingerprintsRecord, LinkRecord, Story
 
@@ -174,16 +175,30 @@ ARTICLES_RETAGGED = Topic(
     consumers=("indexer",),
     summary="Entities of stored articles as a newer model finds them.",
 )
+ARTICLES_RETRACTED = Topic(
+    name="articles-retracted",
+    record=Retraction,
+    # As many as articles-tagged: one process has both records of an article.
+    partitions=6,
+    retention_ms=-1,
+    max_bytes=MAX_RAW_BYTES,
+    timestamp_type="LogAppendTime",
+    producers=("cleaner", "newsflow retract"),
+    consumers=("indexer",),
+    summary="Articles that were taken out, and stay out when the index is filled again.",
+    compacted=True,
+)
 ARTICLES_DLQ = Topic(
     name="articles-dlq",
     record=None,
     partitions=1,
-    retention_ms=30 * DAY_MS,
+    # Time deletes no dead letter: `newsflow dlq` removes what was published again or given up.
+    retention_ms=-1,
     # Room for the headers, which come on top of the largest value.
     max_bytes=MAX_INNER_BYTES + 64 * 1024,
     timestamp_type="LogAppendTime",
-    producers=("cleaner", "deduper", "linker", "tagger", "indexer"),
-    consumers=(),
+    producers=("cleaner", "deduper", "linker", "tagger", "indexer", "newsflow dlq"),
+    consumers=("indexer",),
     summary="Dead letters: the original bytes of what failed, with the reason in the headers.",
 )
 
@@ -198,5 +213,6 @@ TOPICS = (
     ARTICLES_STORIES,
     ARTICLES_TAGGED,
     ARTICLES_RETAGGED,
+    ARTICLES_RETRACTED,
     ARTICLES_DLQ,
 )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from deploy.kibana.lint import lint, shipped_properties
+from deploy.kibana.lint import lint, other_properties, shipped_properties
 from deploy.kibana.newsroom import OBJECTS
 from deploy.kibana.shapes import encode
 
@@ -20,7 +20,7 @@ def build() -> str:
 def main() -> int:
     """Write the file, unless the linter objects to it: then say why and return 1."""
     text = build()
-    problems = lint(text, shipped_properties())
+    problems = lint(text, shipped_properties(), other_properties())
     if problems:
         sys.stderr.writelines(f"{problem}\n" for problem in problems)
         return 1

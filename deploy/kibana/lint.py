@@ -9,7 +9,7 @@ to a map that is not there all pass, and show as an empty or broken panel. These
 4. Every JSON string parses.
 5. What refers by name has a reference of that name, and each reference belongs to something that is there.
 6. Charts are whole: their columns, layers and accessors exist, and none is of the form of before 8.9.
-7. Every field is in the index template, with a type that fits its use.
+7. Every field is in the index template of its data view, with a type that fits its use.
 8. Panels lie within the 48 columns and not on one another.
 9. No visualizations of the old kind (`visState`); only text is shown by a panel of type visualization.
 """
@@ -19,7 +19,7 @@ from __future__ import annotations
 import json
 import re
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
 from itertools import pairwise
@@ -113,15 +113,27 @@ class Problem:
 
 def shipped_properties() -> Json:
     """The fields of an article in Elasticsearch, as the index template maps them."""
-    text = (files("deploy") / "elasticsearch" / "news-mappings.json").read_text(encoding="utf-8")
+    return _mapped("news-mappings")
+
+
+def other_properties() -> dict[str, Json]:
+    """The fields of what other data views show, by the id of the data view."""
+    return {"news-dead-letters": _mapped("news-dead-letters")}
+
+
+def _mapped(template: str) -> Json:
+    text = (files("deploy") / "elasticsearch" / f"{template}.json").read_text(encoding="utf-8")
     properties: Json = json.loads(text)["template"]["mappings"]["properties"]
     return properties
 
 
-def lint(text: str, properties: Mapping[str, Any]) -> list[Problem]:
+def lint(
+    text: str, properties: Mapping[str, Any], others: Mapping[str, Mapping[str, Any]] | None = None
+) -> list[Problem]:
     """What is wrong with the import file `text`; nothing, if every rule holds.
 
-    `properties` are those of the index template whose documents all data views of the file show.
+    `properties` are those of the index template whose documents the data views of the file show; `others` has them
+    for each data view, by its id, that shows the documents of another template.
     """
     problems: list[Problem] = []
     objects: list[Json] = []
@@ -132,13 +144,14 @@ def lint(text: str, properties: Mapping[str, Any]) -> list[Problem]:
             objects.append(item)
     problems += _twice(objects)
     problems += _unresolved(objects)
-    fields = dict(_fields(properties))
+    fields = Fields(dict(_fields(properties)), {view: dict(_fields(each)) for view, each in (others or {}).items()})
     for item in objects:
         name = f"{item['type']}:{item['id']}"
         attributes, found = _decoded(name, item["attributes"])
         problems += found
         problems += _shape(name, item["type"], attributes, item["references"])
-        problems += _wrong_fields(name, attributes, fields)
+        for part, shown in _parts(item, attributes, fields):
+            problems += _wrong_fields(name, part, shown)
         problems += _old_kinds(name, item["type"], attributes)
     return problems
 
@@ -473,6 +486,41 @@ def _fields(properties: Mapping[str, Any], prefix: str = "", within: str = "") -
         yield from ((f"{name}.{part}", within or inner["type"]) for part, inner in field.get("fields", {}).items())
 
 
+@dataclass(frozen=True)
+class Fields:
+    """Name and type of each field: of most data views, and of those that show something else."""
+
+    most: Mapping[str, str]
+    others: Mapping[str, Mapping[str, str]]
+
+    def of(self, views: Iterable[str]) -> Mapping[str, str]:
+        """Those of a part that refers to these data views; to none, it can only be about the first kind."""
+        found = [self.others.get(view, self.most) for view in views] or [self.most]
+        return {name: kind for each in found for name, kind in each.items()}
+
+
+def _parts(item: Json, attributes: Json, fields: Fields) -> Iterator[tuple[Json, Mapping[str, str]]]:
+    """The parts of an object that name fields, each with the fields of the data views that it refers to."""
+    if item["type"] == "index-pattern":
+        yield attributes, fields.of([item["id"]])
+        return
+    views = [(each["name"], each["id"]) for each in item["references"] if each["type"] == "index-pattern"]
+    if item["type"] != "dashboard":
+        yield attributes, fields.of(view for _, view in views)
+        return
+    group = _inner(attributes, "controlGroupInput")
+    for panel in _listed(attributes, "panelsJSON"):
+        prefix = f"{panel.get('panelIndex')}:" if isinstance(panel, dict) else ""
+        yield {"panel": panel}, fields.of(view for name, view in views if name.startswith(prefix))
+    for key, control in _inner(group, "panelsJSON").items():
+        yield (
+            {"control": control},
+            fields.of(view for name, view in views if name.startswith(f"controlGroup_{key}:")),
+        )
+    rest = {key: value for key, value in attributes.items() if key not in ("panelsJSON", "controlGroupInput")}
+    yield rest, fields.of(view for _, view in views)
+
+
 def _wrong_fields(where: str, attributes: Json, fields: Mapping[str, str]) -> Iterator[Problem]:
     for field, fit, use in dict.fromkeys(
         (field, frozenset(fit), use) for node in _nodes(attributes) for field, fit, use in _used(node)
@@ -593,7 +641,7 @@ def _listed(node: Json, key: str) -> list[Any]:
 def main() -> int:
     """Print what is wrong with the file of the first argument, else with the shipped one; 1 if anything is."""
     path = Path(sys.argv[1]) if len(sys.argv) > 1 else Path(__file__).with_name("news.ndjson")
-    problems = lint(path.read_text(encoding="utf-8"), shipped_properties())
+    problems = lint(path.read_text(encoding="utf-8"), shipped_properties(), other_properties())
     sys.stdout.writelines(f"{problem}\n" for problem in problems)
     return 1 if problems else 0
 

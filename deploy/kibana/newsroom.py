@@ -1,4 +1,7 @@
-"""What a newsroom sees in Kibana: one data view, one Discover session and one dashboard, from top to bottom."""
+"""What a newsroom sees in Kibana, from top to bottom: the articles, and what became of none.
+
+Of each there is a data view, a Discover session and a dashboard.
+"""
 
 from __future__ import annotations
 
@@ -22,22 +25,29 @@ from deploy.kibana.shapes import (
 )
 
 ARTICLES = "news-articles"
-"""Id of the data view. It matches the alias and the indices behind it; Elasticsearch counts a document once."""
+"""Id of the data view, which is the alias by its name alone: while a new index is filled, both indices have all
+articles, and only the alias leaves out what was retracted."""
+
+DEAD = "news-dead-letters"
+"""Id of the data view of the dead letters that wait; also an alias."""
 
 SINCE = "now-10y"
 """Articles stand at their time of publication, which for the samples and for an archive is years ago."""
 
 COLUMNS = ("headline", "publisher.name", "language", "people.name", "organisations.name", "places.name")
 
+DEAD_COLUMNS = ("stage", "reason", "publisher", "error", "attempt")
+"""Beside the time, which Discover always shows."""
+
 DEAD_LETTERS = """\
-An article that cannot be processed is not in this index. It is kept in Kafka, in the topic `articles-dlq`, as its
-original bytes with the reason. Read dead letters on the command line:
+An article that cannot be processed is not among these. It is kept in Kafka, in the topic `articles-dlq`, as its
+original bytes with the reason. [Dead letters](dashboards#/view/dead-letters) shows those that wait; on the command
+line you bring them in or give them up:
 
 - `newsflow dlq list` shows what failed, where and why
 - `newsflow dlq show` shows one with its original bytes
 - `newsflow dlq replay` sends them through again
-
-`newsflow status` counts them.
+- `newsflow dlq purge` gives them up
 """
 
 
@@ -119,8 +129,42 @@ CONTROLS = (
     Control("person", "Person", "people.name"),
 )
 
+
+def most_dead(title: str, field: str) -> Panel:
+    """By what the most dead letters wait."""
+    columns = {"value": top(field, title, size=15, by="letters"), "letters": count("Dead letters")}
+    return bars(DEAD, title, columns, x="value", y=["letters"], horizontal=True)
+
+
+dead_over_time = bars(
+    DEAD,
+    "Dead letters over time by reason",
+    {
+        "reason": top("reason", "Reason", size=10, by="letters", other=True),
+        "time": over_time("@timestamp"),
+        "letters": count("Dead letters"),
+    },
+    x="time",
+    y=["letters"],
+    split="reason",
+)
+
+DEAD_PANELS = (
+    Placed("over-time", dead_over_time, x=0, y=0, w=48, h=11),
+    Placed("stages", most_dead("By stage", "stage"), x=0, y=11, w=16, h=11),
+    Placed("reasons", most_dead("By reason", "reason"), x=16, y=11, w=16, h=11),
+    Placed("publishers", most_dead("By publisher", "publisher"), x=32, y=11, w=16, h=11),
+    Placed("newest", table(DEAD, "Dead letters that wait", DEAD_COLUMNS, "@timestamp"), x=0, y=22, w=48, h=20),
+)
+
+DEAD_CONTROLS = (
+    Control("stage", "Stage", "stage"),
+    Control("reason", "Reason", "reason"),
+    Control("publisher", "Publisher", "publisher"),
+)
+
 OBJECTS: tuple[Json, ...] = (
-    data_view(ARTICLES, "news-articles*", "News articles", "@timestamp"),
+    data_view(ARTICLES, "news-articles", "News articles", "@timestamp"),
     discover_session("news-newest", ARTICLES, "Newest articles", COLUMNS, "@timestamp", SINCE),
     dashboard(
         "newsroom",
@@ -130,6 +174,17 @@ OBJECTS: tuple[Json, ...] = (
         since=SINCE,
         panels=PANELS,
         controls=CONTROLS,
+    ),
+    data_view(DEAD, "news-dead-letters", "Dead letters", "@timestamp"),
+    discover_session("news-dead-letters", DEAD, "Dead letters", DEAD_COLUMNS, "@timestamp", SINCE),
+    dashboard(
+        "dead-letters",
+        DEAD,
+        "Dead letters",
+        "What could not be processed, where and why: until it is replayed or purged.",
+        since=SINCE,
+        panels=DEAD_PANELS,
+        controls=DEAD_CONTROLS,
     ),
 )
 """In the order in which they are imported: what is referred to comes first."""

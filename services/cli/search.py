@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Callable
 from html import unescape
 from typing import Annotated, Any
 
@@ -13,7 +14,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from schemas.document import INDEX_ALIAS
+from schemas.document import INDEX_ALIAS, RESERVED
 from services.cli.addresses import errors, settings_of
 from services.cli.terminal import shown
 from services.runtime.elasticsearch import ElasticsearchSettings
@@ -25,6 +26,8 @@ FIELDS = (
     "headline^3",
     "headline.en^2",
     "headline.fr^2",
+    "headline.de^2",
+    "headline.es^2",
     "summary",
     "body",
     "body.en",
@@ -34,30 +37,68 @@ FIELDS = (
     "places.name.text^2",
 )
 
+SUGGESTED = {
+    "headlines": "headline.suggest",
+    "people": "people.name.suggest",
+    "organisations": "organisations.name.suggest",
+    "places": "places.name.suggest",
+}
+"""What begins with a prefix -> the field that knows it."""
+
+MAX_PREFIX_CHARACTERS = 100
+"""As many as the fields keep of a text (`max_input_length`): nothing begins with a longer one."""
+
 FLAGS = "AND|OR|NOT|PHRASE|PRECEDENCE|WHITESPACE|ESCAPE"
 """Of simple_query_string: words, "phrases", +, |, - and brackets. No prefixes and no fuzziness, which can be
 made to read the whole dictionary of an index."""
 
 
 def search(
-    query: Annotated[str, typer.Argument(help='Words that must all occur; "a phrase", one | other, -not.')],
-    size: Annotated[int, typer.Option(min=1, max=100, help="How many hits, at the most.")] = 10,
+    query: Annotated[
+        str | None, typer.Argument(help='Words that must all occur; "a phrase", one | other, -not.')
+    ] = None,
+    prefix: Annotated[
+        str | None,
+        typer.Option("--suggest", metavar="PREFIX", help="Instead: headlines and names that begin so."),
+    ] = None,
+    size: Annotated[int, typer.Option(min=1, max=100, help="How many hits, at the most; of each kind.")] = 10,
     stories: Annotated[bool, typer.Option("--stories", help="One hit for all copies of a story.")] = False,
     json_: Annotated[bool, typer.Option("--json", help="One JSON object on standard output.")] = False,
 ) -> None:
     """Search headlines, texts and names; the best hits first."""
-    check_query(query)
+    if (query is None) == (prefix is None) or (stories and prefix is not None):
+        raise typer.BadParameter("give a query, or --suggest and a prefix alone")
+    if query is not None:
+        check_query(query)
+        answer = _answered(lambda client, alias: ask(client, alias, query, size, stories))
+    else:
+        begun = _checked_prefix(prefix or "")
+        answer = _answered(lambda client, alias: suggest(client, alias, begun, size))
+    if json_:
+        typer.echo(json.dumps(answer, ensure_ascii=False))
+    elif query is not None:
+        _show(query, answer)
+    else:
+        _show_suggestions(answer)
+
+
+def _answered(ask_for: Callable[[Elasticsearch, str], dict[str, Any]]) -> dict[str, Any]:
+    """The index's answer; exit status 1 where there is none."""
     settings = settings_of(ElasticsearchSettings)
     try:
         with settings.connect() as client:
-            answer = ask(client, settings.name(INDEX_ALIAS), query, size, stories)
+            return ask_for(client, settings.name(INDEX_ALIAS))
     except (ApiError, TransportError) as error:
         errors.print(f"Elasticsearch at {settings.elasticsearch_url} did not answer: {error}", markup=False)
         raise typer.Exit(1) from None
-    if json_:
-        typer.echo(json.dumps(answer, ensure_ascii=False))
-    else:
-        _show(query, answer)
+
+
+def _checked_prefix(prefix: str) -> str:
+    if not prefix.strip() or len(prefix) > MAX_PREFIX_CHARACTERS:
+        raise typer.BadParameter(f"--suggest: from 1 to {MAX_PREFIX_CHARACTERS} characters")
+    if any(character in prefix for character in RESERVED):
+        raise typer.BadParameter("--suggest: no control characters")
+    return prefix
 
 
 def check_query(query: str) -> None:
@@ -98,7 +139,7 @@ def ask(client: Elasticsearch, alias: str, query: str, size: int, stories: bool 
             "fields": {
                 "headline": {
                     "number_of_fragments": 0,
-                    "matched_fields": ["headline", "headline.en", "headline.fr"],
+                    "matched_fields": ["headline", "headline.en", "headline.fr", "headline.de", "headline.es"],
                 },
                 "body": {"matched_fields": ["body", "body.en", "body.fr"]},
             },
@@ -109,6 +150,29 @@ def ask(client: Elasticsearch, alias: str, query: str, size: int, stories: bool 
         "total": answer["hits"]["total"]["value"],
         "hits": [_hit(hit) for hit in answer["hits"]["hits"]],
     }
+
+
+def suggest(client: Elasticsearch, alias: str, prefix: str, size: int) -> dict[str, list[str]]:
+    """At most `size` headlines and names of each kind that begin with `prefix`, each once; accents and capitals
+    are the same. In the shape of `newsflow search --suggest --json`.
+    """
+    answer = client.search(
+        index=alias,
+        suggest={
+            kind: {"prefix": prefix, "completion": {"field": field, "size": size, "skip_duplicates": True}}
+            for kind, field in SUGGESTED.items()
+        },
+        source_includes=["headline"],
+        timeout="10s",
+    )
+    return {kind: _texts(kind, answer["suggest"][kind]) for kind in SUGGESTED}
+
+
+def _texts(kind: str, suggested: list[dict[str, Any]]) -> list[str]:
+    """Each text once. Of a headline the field may know the beginning only; the document has it whole."""
+    options = [option for each in suggested for option in each["options"]]
+    texts = [option["_source"]["headline"] if kind == "headlines" else option["text"] for option in options]
+    return list(dict.fromkeys(texts))
 
 
 def _hit(hit: dict[str, Any]) -> dict[str, Any]:
@@ -146,6 +210,15 @@ def _show(query: str, answer: dict[str, Any]) -> None:
         names = ", ".join([*hit["people"][:4], *hit["places"][:4]])
         table.add_row((hit["published"] or "")[:10], shown(hit["publisher"]), article, shown(names))
     console.print(table)
+
+
+def _show_suggestions(answer: dict[str, list[str]]) -> None:
+    console = Console(highlight=False)
+    for kind, texts in answer.items():
+        if texts:
+            console.print(kind, style="bold")
+        for text in texts:
+            console.print(shown(f"  {text}"))
 
 
 def marked(highlight: str) -> Text:

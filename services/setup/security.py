@@ -11,7 +11,7 @@ from typing import Any
 
 from elasticsearch import AuthenticationException, Elasticsearch
 
-from schemas.document import INDEX_ALIAS, STORIES_ALIAS
+from schemas.document import DEAD_LETTERS_ALIAS, INDEX_ALIAS, STORIES_ALIAS
 from services.setup.settings import SetupSettings
 
 DEFAULT_PASSWORDS = {"ELASTIC_PASSWORD": "newsflow-elastic", "KIBANA_PASSWORD": "newsflow-kibana"}
@@ -28,15 +28,23 @@ PRIVILEGES = {
     "indexer": [
         "indices:data/write/bulk*",
         "indices:data/write/index*",
+        "indices:data/write/delete*",
         "indices:data/read/get*",
         "indices:data/read/mget*",
+        "indices:data/read/search*",
+        # Whether a second index takes every write too, and whether the index knows the fields of this version.
+        "indices:admin/aliases/get",
+        "indices:admin/mappings/get",
     ],
     "search": ["read", "view_index_metadata"],
 }
 """Whose key -> what it may do, in its indices and nowhere else."""
 
-INDICES = {"indexer": (INDEX_ALIAS, STORIES_ALIAS), "search": (INDEX_ALIAS,)}
-"""Whose key -> the indices."""
+INDICES = {
+    "indexer": (INDEX_ALIAS, STORIES_ALIAS, DEAD_LETTERS_ALIAS),
+    "search": (INDEX_ALIAS, DEAD_LETTERS_ALIAS),
+}
+"""Whose key -> the indices. The name of the standby begins as that of the articles."""
 
 
 def check_passwords(settings: SetupSettings) -> None:

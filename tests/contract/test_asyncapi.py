@@ -10,7 +10,14 @@ from typing import Any
 import pytest
 from jsonschema import Draft7Validator, Draft202012Validator
 
-from schemas.dead_letter import REPLAYED, dead_letter_headers
+from schemas.dead_letter import (
+    FIRST_TIME,
+    HEADERS_CUT,
+    PURGED,
+    REPLAYED,
+    TIMESTAMP,
+    dead_letter_headers,
+)
 from schemas.export import dead_letter_headers_schema, exported
 from schemas.topics import ARTICLES_DLQ, TOPICS, Topic
 from tests.fetch import is_fetched, tarball
@@ -129,14 +136,14 @@ def test_headers_of_a_dead_letter_fit_their_schema(null: bool) -> None:
     headers = _dead_letter(null=null)
     Draft202012Validator(dead_letter_headers_schema()).validate(headers)
     documented = set(dead_letter_headers_schema()["properties"])
-    optional = set() if null else {"x-dlq-null"}
+    optional = {HEADERS_CUT} | (set() if null else {"x-dlq-null"})
     assert {name for name in headers if name.startswith("x-dlq-")} == documented - optional
 
 
 def test_header_schema_rejects_what_is_no_dead_letter() -> None:
     headers = Draft202012Validator(dead_letter_headers_schema())
     complete = _dead_letter(null=False)
-    for name in complete.keys() - {"trace"}:
+    for name in complete.keys() - {"trace", FIRST_TIME, TIMESTAMP}:
         assert not headers.is_valid({key: value for key, value in complete.items() if key != name}), name
     assert not headers.is_valid(complete | {"x-dlq-offset": "first"})
 
@@ -151,10 +158,12 @@ def _dead_letter(*, null: bool) -> dict[str, str]:
         error="Invalid JSON: EOF while parsing a string at line 1 column 63",
         headers=[("trace", b"abc")],
         null=null,
+        timestamp=1_767_225_600_000,
     )
     return {name: value.decode() for name, value in made}
 
 
-def test_marker_of_a_replay_is_the_one_that_is_written() -> None:
-    marker = ASYNCAPI["channels"][ARTICLES_DLQ.name]["messages"]["Replayed"]
-    assert marker["headers"]["required"] == [REPLAYED]
+@pytest.mark.parametrize(("name", "header"), [("Replayed", REPLAYED), ("Purged", PURGED)])
+def test_marker_is_the_one_that_is_written(name: str, header: str) -> None:
+    marker = ASYNCAPI["channels"][ARTICLES_DLQ.name]["messages"][name]
+    assert marker["headers"]["required"] == [header]

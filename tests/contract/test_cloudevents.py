@@ -20,6 +20,7 @@ from schemas.cloudevents import Header, unwrap
 from schemas.dead_letter import dead_letter_headers, read_dead_letter
 from schemas.export import EVENT_ATTRIBUTES, envelope_schema, exported
 from schemas.reading import Refused, read_record
+from schemas.retraction import is_article_id
 from schemas.topics import ARTICLES_CLEAN, ARTICLES_RAW, Topic
 from services.runtime import stage as stage_module
 from services.runtime.remembering import Record
@@ -61,7 +62,7 @@ ENVELOPES = Draft202012Validator(resolved(envelope_schema()))
 
 def shown() -> list[tuple[str, dict[str, Any]]]:
     """Name of the message and an example of it, for each example of AsyncAPI."""
-    return [(name, example) for name, message in MESSAGES.items() for example in message["examples"]]
+    return [(name, example) for name, message in MESSAGES.items() for example in message.get("examples", ())]
 
 
 def headers_of(example: dict[str, Any]) -> list[Header]:
@@ -84,8 +85,16 @@ def is_read(value: bytes, headers: Sequence[Header]) -> bool:
 
 
 def test_the_open_channel_has_a_message_for_each_mode() -> None:
-    assert list(MESSAGES) == ["RawArticle", "CloudEventBinary", "CloudEventStructured"]
+    assert list(MESSAGES) == ["RawArticle", "CloudEventBinary", "CloudEventStructured", "Tombstone"]
     assert len(MESSAGES["CloudEventStructured"]["examples"]) == 2
+
+
+@pytest.mark.parametrize("key", ["8f3a5c0d9b7e4f21a6d2c4e8b1f09357", "8F3A5C0D9B7E4F21A6D2C4E8B1F09357", "7", ""])
+def test_a_tombstone_is_shown_with_the_keys_that_make_it_one(key: str) -> None:
+    schema = Draft202012Validator(MESSAGES["Tombstone"]["bindings"]["kafka"]["key"])
+    assert schema.is_valid(key) == is_article_id(key.encode())
+    payload = Draft202012Validator(MESSAGES["Tombstone"]["payload"])
+    assert (payload.is_valid(None), payload.is_valid({}), payload.is_valid("")) == (True, False, False)
 
 
 def test_every_valid_example_is_shown_as_it_is() -> None:

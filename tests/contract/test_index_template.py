@@ -8,22 +8,38 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from elasticsearch import Elasticsearch
 from pydantic import BaseModel
 
 import deploy
 from schemas.article import Change, Location, Mention, Reason
-from schemas.document import INDEX_VERSION, ArticleDocument, Changes, Drops
+from schemas.document import (
+    INDEX_VERSION,
+    ArticleDocument,
+    Changes,
+    DeadLetterDocument,
+    Drops,
+    EarlierVersion,
+    RetractedDocument,
+)
 from schemas.story import SeenParagraph, Story
+from services.cli.search import FIELDS, MAX_PREFIX_CHARACTERS, SUGGESTED, ask
+from services.setup.app import set_up_index, template
+from services.setup.settings import SetupSettings
 
 FOLDER = Path(deploy.__path__[0]) / "elasticsearch"
 MAPPINGS = json.loads((FOLDER / "news-mappings.json").read_bytes())
 SETTINGS = json.loads((FOLDER / "news-settings.json").read_bytes())
+STORIES = json.loads((FOLDER / "news-stories.json").read_bytes())
+DEAD_LETTERS = json.loads((FOLDER / "news-dead-letters.json").read_bytes())
+ALL = {"mappings": MAPPINGS, "settings": SETTINGS, "stories": STORIES, "dead letters": DEAD_LETTERS}
 
 NOT_INDEXED = "not indexed"
 """An object with `enabled: false`: kept with the document, and nothing of it is searched."""
 
 FITTING = {
     str: {"keyword", "text"},
+    bool: {"boolean"},
     int: {"integer", "long"},
     float: {"float", "double"},
     datetime: {"date"},
@@ -31,11 +47,27 @@ FITTING = {
     Location: {"geo_point"},
     Mention: {NOT_INDEXED},
     SeenParagraph: {NOT_INDEXED},
+    EarlierVersion: {NOT_INDEXED},
 }
 """Type in the model -> the types of Elasticsearch that hold it."""
 
-BUILT_IN_ANALYZERS = {"english", "french"}
+BUILT_IN_ANALYZERS = {"english", "french", "german", "spanish"}
+"""Of Elasticsearch, and of the embedded server (deploy/embedded/java)."""
 
+SUB_FIELDS_OF_VERSION_1 = {
+    "headline.keyword",
+    "headline.en",
+    "headline.fr",
+    "body.en",
+    "body.fr",
+    "byline.keyword",
+    "people.name.text",
+    "organisations.name.text",
+    "places.name.text",
+}
+
+ROOM_FOR_FIELDS = 50
+"""Fields that later versions can add to an index that is there, within its limit of today."""
 
 LUCENE_TERM_BYTES = 32_766
 BYTES_OF_A_CHARACTER = 4
@@ -90,29 +122,73 @@ def _held(hint: Any) -> type:
     return _held(inner[0])
 
 
+def sub_fields(properties: dict[str, Any], above: str = "") -> Iterator[tuple[str, dict[str, Any]]]:
+    """Dotted name -> mapping of what is made from the text of another field."""
+    for name, mapping in mapped(properties, above):
+        for own, made in mapping.get("fields", {}).items():
+            yield f"{name}.{own}", made
+
+
 PROPERTIES = MAPPINGS["template"]["mappings"]["properties"]
 MAPPED = dict(mapped(PROPERTIES))
-MODELLED = dict(modelled(ArticleDocument))
+SUB_FIELDS = dict(sub_fields(PROPERTIES))
+MODELLED = dict(modelled(ArticleDocument)) | dict(modelled(RetractedDocument))
+
+OTHERS: dict[type[BaseModel], dict[str, Any]] = {
+    DeadLetterDocument: DEAD_LETTERS["template"]["mappings"],
+    Story: STORIES["template"]["mappings"],
+}
+OTHER_FIELDS = [(model, name) for model in OTHERS for name in dict(modelled(model))]
 
 
-def test_every_field_of_the_document_is_mapped_and_no_other() -> None:
+def test_every_field_of_a_document_is_mapped_and_no_other() -> None:
     assert MODELLED.keys() == MAPPED.keys()
+
+
+def test_what_is_left_of_an_article_has_the_types_that_the_article_has() -> None:
+    article, left = dict(modelled(ArticleDocument)), dict(modelled(RetractedDocument))
+    assert {name: left[name] for name in left.keys() & article.keys()} == {"id": str, "revision": int}
 
 
 @pytest.mark.parametrize("name", MODELLED)
 def test_field_is_mapped_with_a_type_that_holds_it(name: str) -> None:
-    mapping = MAPPED[name]
-    kind = NOT_INDEXED if mapping.get("enabled") is False else mapping["type"]
-    assert kind in FITTING[MODELLED[name]]
+    assert _kind(MAPPED[name]) in FITTING[MODELLED[name]]
 
 
-def test_revision_is_mapped_as_long_as_it_can_be() -> None:
-    assert MAPPED["revision"]["type"] == "long"
+@pytest.mark.parametrize("model", OTHERS)
+def test_every_field_of_a_dead_letter_or_story_is_mapped_and_no_other(model: type[BaseModel]) -> None:
+    assert dict(modelled(model)).keys() == dict(mapped(OTHERS[model]["properties"])).keys()
 
 
-def test_an_unknown_field_is_refused_everywhere() -> None:
-    assert MAPPINGS["template"]["mappings"]["dynamic"] == "strict"
-    assert list(_values_of("dynamic", MAPPINGS)) == ["strict"]
+@pytest.mark.parametrize(("model", "name"), OTHER_FIELDS)
+def test_field_of_a_dead_letter_or_story_has_a_type_that_holds_it(model: type[BaseModel], name: str) -> None:
+    mapping = dict(mapped(OTHERS[model]["properties"]))[name]
+    assert _kind(mapping) in FITTING[dict(modelled(model))[name]]
+
+
+def _kind(mapping: dict[str, Any]) -> str:
+    kind: str = NOT_INDEXED if mapping.get("enabled") is False else mapping["type"]
+    return kind
+
+
+@pytest.mark.parametrize("name", ["revision", "offset", "bytes"])
+def test_numbers_are_mapped_as_long_as_they_can_be(name: str) -> None:
+    properties = DEAD_LETTERS["template"]["mappings"]["properties"] | PROPERTIES
+    assert properties[name]["type"] == "long"
+
+
+def test_the_text_of_a_dead_letter_is_no_keyword() -> None:
+    """A longer one would be refused, with the dead letter that it is the text of."""
+    properties = DEAD_LETTERS["template"]["mappings"]["properties"]
+    assert {name: properties[name]["type"] for name in ("text", "error", "headline")} == dict.fromkeys(
+        ("text", "error", "headline"), "text"
+    )
+
+
+@pytest.mark.parametrize("name", [name for name in ALL if name != "settings"])
+def test_an_unknown_field_is_refused_everywhere(name: str) -> None:
+    assert ALL[name]["template"]["mappings"]["dynamic"] == "strict"
+    assert list(_values_of("dynamic", ALL[name])) == ["strict"]
 
 
 def test_every_reason_of_a_drop_is_counted() -> None:
@@ -120,28 +196,89 @@ def test_every_reason_of_a_drop_is_counted() -> None:
     assert set(Changes.model_fields) == {change.value for change in Change}
 
 
-def test_every_field_of_a_story_is_mapped_and_no_other() -> None:
-    stories = json.loads((FOLDER / "news-stories.json").read_bytes())["template"]["mappings"]
-    assert stories["dynamic"] == "strict"
-    assert stories["properties"].keys() == Story.model_fields.keys()
+# ---------------------------------------------------------------- versions
 
 
-def test_versions_of_the_mapping_agree() -> None:
-    assert MAPPINGS["template"]["mappings"]["_meta"]["version"] == INDEX_VERSION
-    assert MAPPINGS["_meta"]["version"] == INDEX_VERSION
+@pytest.mark.parametrize("name", ALL)
+def test_versions_agree(name: str) -> None:
+    assert ALL[name]["_meta"]["version"] == INDEX_VERSION
+    if "mappings" in ALL[name]["template"]:
+        assert ALL[name]["template"]["mappings"]["_meta"]["version"] == INDEX_VERSION
 
 
-def test_every_analyzer_is_there() -> None:
-    settings = [each["template"].get("settings", {}) for each in (MAPPINGS, SETTINGS)]
-    defined = {name for each in settings for name in each.get("analysis", {}).get("analyzer", {})}
-    named = set(_values_of("analyzer", MAPPINGS["template"]["mappings"]))
-    assert named
+def test_it_is_written_down_since_when_each_sub_field_is_there() -> None:
+    """By this `newsflow index check` knows which documents lack them."""
+    since = MAPPINGS["template"]["mappings"]["_meta"]["sub_fields_since"]
+    later = [name for names in since.values() for name in names]
+    assert len(later) == len(set(later))
+    assert set(later) == SUB_FIELDS.keys() - SUB_FIELDS_OF_VERSION_1
+    assert SUB_FIELDS.keys() >= SUB_FIELDS_OF_VERSION_1
+    assert all(1 < int(version) <= INDEX_VERSION for version in since)
+
+
+# ---------------------------------------------------------------- analysis, highlights, suggestions
+
+
+@pytest.mark.parametrize("name", [name for name in ALL if name != "settings"])
+def test_every_analyzer_is_there(name: str) -> None:
+    defined = set(ALL[name]["template"].get("settings", {}).get("analysis", {}).get("analyzer", {}))
+    named = set(_values_of("analyzer", ALL[name]["template"]["mappings"]))
     assert named <= defined | BUILT_IN_ANALYZERS
+    assert bool(named) == (name == "mappings")
 
 
-def test_fields_are_within_the_limit_of_the_index() -> None:
+def highlighted() -> set[str]:
+    """All fields in which `newsflow search` marks words."""
+    said: dict[str, Any] = {}
+
+    class Client:
+        def search(self, **asked: Any) -> dict[str, Any]:
+            said.update(asked)
+            return {"hits": {"total": {"value": 0}, "hits": []}}
+
+    ask(typing.cast("Elasticsearch", Client()), "news-articles", "ferry", 1)
+    fields = said["highlight"]["fields"]
+    return set(fields) | {name for each in fields.values() for name in each["matched_fields"]}
+
+
+@pytest.mark.parametrize("name", sorted(highlighted()))
+def test_a_field_that_is_highlighted_has_offsets(name: str) -> None:
+    """Without them Elasticsearch refuses the search as a whole, once another of these fields has them."""
+    assert (MAPPED | SUB_FIELDS)[name]["index_options"] == "offsets"
+
+
+def test_every_language_of_a_text_is_searched_and_highlighted() -> None:
+    languages = {
+        name
+        for name, mapping in SUB_FIELDS.items()
+        if name.split(".")[0] in ("headline", "body") and mapping["type"] == "text"
+    }
+    assert languages == {"headline.en", "headline.fr", "headline.de", "headline.es", "body.en", "body.fr"}
+    assert languages <= {field.split("^")[0] for field in FIELDS}
+    assert languages <= highlighted()
+
+
+def test_what_is_suggested_has_a_completion_field_and_nothing_else_has() -> None:
+    completions = {name: each for name, each in SUB_FIELDS.items() if each["type"] == "completion"}
+    assert completions.keys() == set(SUGGESTED.values())
+    assert not [name for name, each in MAPPED.items() if each.get("type") == "completion"]
+    for each in completions.values():
+        assert each["analyzer"] == "news_folded"
+        assert each["max_input_length"] == MAX_PREFIX_CHARACTERS
+
+
+# ---------------------------------------------------------------- limits
+
+
+@pytest.mark.parametrize("properties", [PROPERTIES, *(each["properties"] for each in OTHERS.values())])
+def test_fields_are_within_the_limit_of_the_index_and_leave_room(properties: dict[str, Any]) -> None:
     limit = SETTINGS["template"]["settings"]["mapping"]["total_fields"]["limit"]
-    assert _fields(PROPERTIES) <= limit
+    assert _fields(properties) + ROOM_FOR_FIELDS <= limit
+
+
+def test_what_producers_say_beyond_the_contract_is_one_field() -> None:
+    assert MAPPED["extra"]["type"] == "flattened"
+    assert MAPPED["extra"]["depth_limit"] == 2
 
 
 @pytest.mark.parametrize("name", ["source", "url", "entity"])
@@ -150,11 +287,58 @@ def test_objects_of_ecs_are_no_plain_texts(name: str) -> None:
 
 
 def test_no_keyword_is_longer_than_lucene_takes() -> None:
-    for name, mapping in MAPPED.items():
+    keywords = MAPPED | dict(mapped(DEAD_LETTERS["template"]["mappings"]["properties"])) | SUB_FIELDS
+    for name, mapping in keywords.items():
         if mapping.get("type") in ("keyword", "flattened") and name not in SHORT:
             longest = mapping.get("ignore_above")
             assert longest, f"{name}: a longer one would be refused with its whole document"
             assert longest * BYTES_OF_A_CHARACTER <= LUCENE_TERM_BYTES, name
+
+
+# ---------------------------------------------------------------- what set-up sends
+
+
+class Client:
+    """Stands for the Elasticsearch client: keeps the templates that it is sent; everything else is there."""
+
+    def __init__(self) -> None:
+        self.components: dict[str, dict[str, Any]] = {}
+        self.templates: dict[str, dict[str, Any]] = {}
+        self.cluster = self.indices = self
+
+    def put_component_template(self, **sent: Any) -> None:
+        self.components[sent.pop("name")] = sent
+
+    def put_index_template(self, **sent: Any) -> None:
+        self.templates[sent.pop("name")] = sent
+
+    def exists_alias(self, **_: Any) -> bool:
+        return True
+
+    def get_alias(self, **_: Any) -> dict[str, Any]:
+        return {}
+
+
+def test_what_set_up_sends_is_what_is_shipped() -> None:
+    client = Client()
+    settings = SetupSettings(
+        kafka_bootstrap_servers="127.0.0.1:1", elasticsearch_url="http://127.0.0.1:1", newsflow_prefix="night-"
+    )
+    set_up_index(typing.cast("Elasticsearch", client), settings)
+    files = {f"night-{file.stem}": json.loads(file.read_bytes()) for file in FOLDER.glob("*.json")}
+    assert client.components == {
+        name: {"template": each["template"], "meta": each["_meta"]} for name, each in files.items()
+    }
+    assert {name: each["index_patterns"] for name, each in client.templates.items()} == {
+        name: [f"{name}-v*"] for name in ("night-news-articles", "night-news-stories", "night-news-dead-letters")
+    }
+    composed = [name for each in client.templates.values() for name in each["composed_of"]]
+    assert sorted(composed) == sorted(files)
+
+
+def test_what_set_up_sends_is_read_from_the_file_each_time() -> None:
+    template("news-mappings")["template"].clear()
+    assert template("news-mappings")["template"] == MAPPINGS["template"]
 
 
 def _values_of(key: str, part: Any) -> Iterator[Any]:

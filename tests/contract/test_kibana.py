@@ -3,6 +3,7 @@ from __future__ import annotations
 import copy
 import json
 import os
+import re
 from collections.abc import Callable
 from fnmatch import fnmatch
 from pathlib import Path
@@ -11,11 +12,11 @@ from typing import Any
 import pytest
 
 from deploy.kibana import build as builder
-from deploy.kibana.lint import Problem, lint, shipped_properties
-from deploy.kibana.newsroom import CONTROLS, DEAD_LETTERS, OBJECTS, PANELS
+from deploy.kibana.lint import Problem, lint, other_properties, shipped_properties
+from deploy.kibana.newsroom import CONTROLS, DEAD_COLUMNS, DEAD_CONTROLS, DEAD_LETTERS, DEAD_PANELS, OBJECTS, PANELS
 from deploy.kibana.shapes import encode
 from schemas.article import Reason
-from schemas.document import INDEX_ALIAS, first_index
+from schemas.document import DEAD_LETTERS_ALIAS, INDEX_ALIAS, STANDBY_ALIAS, DeadLetterDocument, first_index
 from schemas.topics import ARTICLES_DLQ
 
 SHIPPED = builder.TARGET.read_text(encoding="utf-8")
@@ -42,13 +43,17 @@ def test_the_builder_writes_nothing_that_the_linter_rejects(
 
 
 def test_the_shipped_file_passes() -> None:
-    assert lint(SHIPPED, shipped_properties()) == []
+    assert lint(SHIPPED, shipped_properties(), other_properties()) == []
 
 
-def test_the_data_view_shows_the_articles() -> None:
-    pattern = json.loads(SHIPPED.splitlines()[0])["attributes"]["title"]
-    assert fnmatch(INDEX_ALIAS, pattern)
-    assert fnmatch(first_index(INDEX_ALIAS), pattern)
+def test_a_data_view_shows_what_is_behind_its_alias_and_nothing_else() -> None:
+    """Two indices have all articles while one is filled, and only the alias leaves out what was retracted."""
+    items = [json.loads(line) for line in SHIPPED.splitlines()]
+    views = [item["attributes"]["title"] for item in items if item["type"] == "index-pattern"]
+    for alias, pattern in zip((INDEX_ALIAS, DEAD_LETTERS_ALIAS), views, strict=True):
+        assert fnmatch(alias, pattern)
+        assert not fnmatch(STANDBY_ALIAS, pattern)
+        assert not fnmatch(first_index(alias), pattern)
 
 
 def test_the_dashboard_shows_what_it_should() -> None:
@@ -77,7 +82,30 @@ def test_every_reason_for_a_drop_has_its_bars() -> None:
 
 def test_the_panel_of_dead_letters_names_their_topic_and_how_to_read_them() -> None:
     assert ARTICLES_DLQ.name in DEAD_LETTERS
-    assert "newsflow dlq list" in DEAD_LETTERS
+    for verb in ("list", "show", "replay", "purge"):
+        assert f"newsflow dlq {verb}" in DEAD_LETTERS
+
+
+def test_the_panel_of_dead_letters_leads_to_their_dashboard() -> None:
+    found = re.findall(r"\]\(dashboards#/view/([^)]+)\)", DEAD_LETTERS)
+    assert found == [item["id"] for item in OBJECTS if item["type"] == "dashboard" and item["id"] != "newsroom"]
+
+
+def test_the_dead_letters_are_shown_by_where_and_why() -> None:
+    assert [placed.panel.title for placed in DEAD_PANELS] == [
+        "Dead letters over time by reason",
+        "By stage",
+        "By reason",
+        "By publisher",
+        "Dead letters that wait",
+    ]
+    assert [control.title for control in DEAD_CONTROLS] == ["Stage", "Reason", "Publisher"]
+    assert DEAD_COLUMNS == ("stage", "reason", "publisher", "error", "attempt")
+
+
+def test_the_fields_of_a_dead_letter_are_those_of_its_document() -> None:
+    fields = {field.alias or name for name, field in DeadLetterDocument.model_fields.items()}
+    assert other_properties()["news-dead-letters"].keys() == fields
 
 
 # --- Each rule is seen to fail on a broken copy -------------------------------------------------------------------
@@ -87,7 +115,8 @@ class Copy:
     """A copy of the shipped objects with their JSON strings read, to be broken."""
 
     def __init__(self) -> None:
-        self.view, self.search, self.dashboard = [json.loads(line) for line in SHIPPED.splitlines()]
+        items = [json.loads(line) for line in SHIPPED.splitlines()]
+        self.view, self.search, self.dashboard, self.dead_view, self.dead_search, self.dead_dashboard = items
         self.panels: list[Json] = json.loads(self.dashboard["attributes"]["panelsJSON"])
         self.group: Json = self.dashboard["attributes"]["controlGroupInput"]
         self.controls: Json = json.loads(self.group["panelsJSON"])
@@ -133,7 +162,8 @@ class Copy:
         if isinstance(attributes["panelsJSON"], str) and attributes["panelsJSON"].startswith("["):
             attributes["panelsJSON"] = encode(self.panels)
         self.group["panelsJSON"] = encode(self.controls)
-        objects = [self.view, self.search, self.dashboard, *self.more]
+        dead = [self.dead_view, self.dead_search, self.dead_dashboard]
+        objects = [self.view, self.search, self.dashboard, *dead, *self.more]
         return "".join(f"{encode(item)}\n" for item in objects if item not in self.left_out)
 
 
@@ -305,6 +335,21 @@ BROKEN: list[tuple[int, str, str, Break]] = [
         "a filter uses the field publisher,",
         lambda c: c.chart("people")["filters"].append({"meta": {"type": "phrase", "key": "publisher"}}),
     ),
+    (
+        7,
+        "another view's field",
+        "the field headline, whose type text",
+        lambda c: c.dead_search["attributes"].update(sort=[["headline", "asc"]]),
+    ),
+    (
+        7,
+        "an article's field",
+        "the field byline",
+        lambda c: c.dead_search["attributes"]["columns"].append("byline"),
+    ),
+    (7, "a dead letter's field", "the field reason", lambda c: c.search["attributes"]["columns"].append("reason")),
+    (7, "panel of another view", "the field reason", lambda c: c.content("newest")["columns"].append("reason")),
+    (7, "time of another view", "type keyword", lambda c: c.dead_view["attributes"].update(timeFieldName="stage")),
     (8, "too wide", "within 48 columns", lambda c: c.panel("newest")["gridData"].update(x=1)),
     (8, "no height", "within 48 columns", lambda c: c.panel("newest")["gridData"].update(h=0)),
     (8, "no place", "has no place", lambda c: remove(c.panel("newest"), "gridData")),
@@ -336,9 +381,9 @@ BROKEN: list[tuple[int, str, str, Break]] = [
 )
 def test_a_broken_copy_fails_by_its_rule(rule: int, says: str, damage: Break) -> None:
     broken = Copy()
-    assert lint(broken.text(), shipped_properties()) == []
+    assert lint(broken.text(), shipped_properties(), other_properties()) == []
     damage(broken)
-    found = lint(broken.text(), shipped_properties())
+    found = lint(broken.text(), shipped_properties(), other_properties())
     assert [problem for problem in found if problem.rule == rule and says in str(problem)], found
 
 
@@ -348,27 +393,27 @@ def test_all_nine_rules_are_broken() -> None:
 
 @pytest.mark.parametrize("line", ["{", "[]", "3", ""])
 def test_a_line_that_is_no_object_fails(line: str) -> None:
-    found = lint(f"{SHIPPED}{line}\n", shipped_properties())
-    assert [(problem.rule, problem.where) for problem in found] == [(1, "line 4")]
+    found = lint(f"{SHIPPED}{line}\n", shipped_properties(), other_properties())
+    assert [(problem.rule, problem.where) for problem in found] == [(1, f"line {len(OBJECTS) + 1}")]
 
 
 def test_a_field_that_leaves_the_template_is_missed() -> None:
     properties = shipped_properties()
     del properties["places"]["properties"]["location"]
-    assert [problem.rule for problem in lint(SHIPPED, properties)] == [7]
+    assert [problem.rule for problem in lint(SHIPPED, properties, other_properties())] == [7]
 
 
 def test_what_lies_in_a_nested_object_cannot_be_charted() -> None:
     properties = shipped_properties()
     properties["people"]["type"] = "nested"
-    assert "type nested does not fit" in str(lint(SHIPPED, properties)[0])
+    assert "type nested does not fit" in str(lint(SHIPPED, properties, other_properties())[0])
 
 
 def test_any_key_of_a_flattened_field_is_a_field() -> None:
     copied = Copy()
     copied.search["attributes"]["columns"] += ["extra.desk", "_id"]
     copied.columns("people")["name"]["sourceField"] = "extra.desk"
-    assert lint(copied.text(), shipped_properties()) == []
+    assert lint(copied.text(), shipped_properties(), other_properties()) == []
 
 
 # --- Real dashboards ----------------------------------------------------------------------------------------------

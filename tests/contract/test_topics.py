@@ -11,6 +11,7 @@ from schemas.topics import (
     ARTICLES_DLQ,
     ARTICLES_RAW,
     ARTICLES_RETAGGED,
+    ARTICLES_RETRACTED,
     ARTICLES_STORIES,
     ARTICLES_TAGGED,
     MAX_RAW_BYTES,
@@ -31,8 +32,8 @@ def test_topic_name_has_no_dot_or_underscore(topic: Topic) -> None:
 @pytest.mark.parametrize("topic", TOPICS, ids=lambda topic: topic.name)
 def test_topic_says_who_writes_and_who_reads_it(topic: Topic) -> None:
     assert topic.producers
-    # People read the dead letter queue; whoever needs a compacted topic reads all of it, without a group.
-    assert topic.consumers or topic is ARTICLES_DLQ or topic.compacted
+    # Whoever needs a compacted topic reads all of it, without a group.
+    assert topic.consumers or topic.compacted
     assert topic.summary.endswith(".")
 
 
@@ -46,10 +47,24 @@ def test_each_stage_writes_to_the_topic_behind_the_one_it_reads() -> None:
         assert set(after.producers) <= set(before.consumers)
 
 
-@pytest.mark.parametrize("other", [ARTICLES_STORIES, ARTICLES_RETAGGED], ids=lambda topic: topic.name)
+@pytest.mark.parametrize(
+    "other", [ARTICLES_STORIES, ARTICLES_RETAGGED, ARTICLES_RETRACTED], ids=lambda topic: topic.name
+)
 def test_all_records_of_an_article_are_in_the_same_partition(other: Topic) -> None:
     assert other.partitions == ARTICLES_TAGGED.partitions
     assert other.consumers == ARTICLES_TAGGED.consumers
+
+
+def test_an_article_stays_out_as_long_as_nobody_says_otherwise() -> None:
+    """A new index is filled from articles-tagged: what was retracted before that must be known then."""
+    assert ARTICLES_RETRACTED.compacted
+    assert ARTICLES_RETRACTED.retention_ms == -1
+
+
+def test_no_dead_letter_is_deleted_by_time_and_the_index_shows_them() -> None:
+    assert ARTICLES_DLQ.retention_ms == -1
+    assert not ARTICLES_DLQ.compacted, "two dead letters may have one key"
+    assert ARTICLES_DLQ.consumers == ("indexer",)
 
 
 def test_whoever_reads_a_topic_can_write_dead_letters() -> None:

@@ -8,7 +8,8 @@ import pytest
 from elastic_transport import ConnectionError as NoConnection
 from elasticsearch import Elasticsearch
 
-from services.cli.search import MAX_QUERY_CHARACTERS, ask
+from schemas.document import RESERVED
+from services.cli.search import MAX_PREFIX_CHARACTERS, MAX_QUERY_CHARACTERS, SUGGESTED, ask, suggest
 from services.runtime.elasticsearch import ElasticsearchSettings
 from tests.unit.cli.conftest import Newsflow
 
@@ -37,6 +38,7 @@ class Client:
 
     def __init__(self, *hits: dict[str, Any]) -> None:
         self.hits = hits
+        self.suggested: dict[str, list[dict[str, Any]]] = {}
         self.asked: dict[str, Any] = {}
 
     def __enter__(self) -> Client:
@@ -47,6 +49,8 @@ class Client:
 
     def search(self, **asked: Any) -> dict[str, Any]:
         self.asked = asked
+        if "suggest" in asked:
+            return {"suggest": {kind: [{"options": self.suggested.get(kind, [])}] for kind in asked["suggest"]}}
         return {"hits": {"total": {"value": 12_345, "relation": "eq"}, "hits": list(self.hits)}}
 
 
@@ -211,3 +215,86 @@ def test_brackets_in_a_highlight_are_text(newsflow: Newsflow, client: Client) ->
 def test_people_read_no_html(newsflow: Newsflow, client: Client) -> None:
     client.hits = ({**BARE, "highlight": {"body": ["Marsh &amp; Ford &lt;<em>ferry</em>&gt;"]}},)
     assert "Marsh & Ford <ferry>" in newsflow("search", "ferry").out
+
+
+# ---------------------------------------------------------------- suggestions
+
+
+def suggested(client: Client, prefix: str = "par", size: int = 10) -> dict[str, list[str]]:
+    return suggest(cast("Elasticsearch", client), "night-news-articles", prefix, size)
+
+
+def test_every_kind_is_asked_for_once_each_and_bounded() -> None:
+    client = Client()
+    assert suggested(client, "pa", 7) == {"headlines": [], "people": [], "organisations": [], "places": []}
+    assert client.asked["index"] == "night-news-articles"
+    for kind, field in SUGGESTED.items():
+        said = client.asked["suggest"][kind]
+        assert said == {"prefix": "pa", "completion": {"field": field, "size": 7, "skip_duplicates": True}}
+    assert client.asked["timeout"]
+    assert client.asked["source_includes"] == ["headline"]
+
+
+def test_a_headline_is_whole_and_a_name_is_as_it_is_found() -> None:
+    client = Client()
+    whole = "Paris " + "x" * 200
+    client.suggested = {
+        "headlines": [{"text": whole[:100], "_source": {"headline": whole}}],
+        "places": [{"text": "Paris", "_source": {"headline": whole}}, {"text": "Parma", "_source": {}}],
+    }
+    assert suggested(client) == {
+        "headlines": [whole],
+        "people": [],
+        "organisations": [],
+        "places": ["Paris", "Parma"],
+    }
+
+
+def test_what_two_articles_say_is_suggested_once() -> None:
+    client = Client()
+    client.suggested = {"headlines": [{"text": "P", "_source": {"headline": "Paris"}} for _ in range(2)]}
+    assert suggested(client)["headlines"] == ["Paris"]
+
+
+def test_scripts_read_suggestions_as_one_object(newsflow: Newsflow, client: Client) -> None:
+    client.suggested = {"people": [{"text": "Ada [bold] Marsh"}]}
+    said = newsflow("search", "--suggest", "ada", "--json", "--size", "3")
+    assert said.status == 0
+    assert json.loads(said.out) == {
+        "headlines": [],
+        "people": ["Ada [bold] Marsh"],
+        "organisations": [],
+        "places": [],
+    }
+    assert client.asked["suggest"]["people"]["completion"]["size"] == 3
+
+
+def test_people_read_suggestions_by_kind(newsflow: Newsflow, client: Client) -> None:
+    client.suggested = {"people": [{"text": "Ada [bold] \x1b[31mMarsh"}], "places": [{"text": "Adana"}]}
+    said = newsflow("search", "--suggest", "ada")
+    assert said.status == 0
+    assert said.out.splitlines() == ["people", "  Ada [bold] \ufffd[31mMarsh", "places", "  Adana"]
+
+
+@pytest.mark.usefixtures("client")
+@pytest.mark.parametrize(
+    "words",
+    [
+        [],
+        ["ferry", "--suggest", "fe"],
+        ["--suggest", "fe", "--stories"],
+        ["--suggest", ""],
+        ["--suggest", "  "],
+        ["--suggest", "x" * (MAX_PREFIX_CHARACTERS + 1)],
+        # No command line can hold U+0000.
+        *(["--suggest", f"a{character}b"] for character in RESERVED[1:]),
+    ],
+)
+def test_what_cannot_be_asked_is_wrong_use(newsflow: Newsflow, words: list[str]) -> None:
+    said = newsflow("search", *words, "--json")
+    assert (said.status, said.out) == (2, "")
+
+
+@pytest.mark.usefixtures("client")
+def test_the_longest_prefix_is_asked(newsflow: Newsflow) -> None:
+    assert newsflow("search", "--suggest", "x" * MAX_PREFIX_CHARACTERS, "--json").status == 0

@@ -7,6 +7,7 @@ import stat
 from base64 import b64decode, b64encode
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from elastic_transport._node import NodeApiResponse
 from elasticsearch import Elasticsearch
 from pydantic import SecretStr
 
+from schemas.document import INDEX_ALIAS, STANDBY_ALIAS, first_index
 from services.setup import app
 from services.setup.app import set_up
 from services.setup.security import DEFAULT_PASSWORDS, check_passwords, secure
@@ -23,23 +25,27 @@ from services.setup.settings import SetupSettings
 
 ELASTIC, KIBANA = "password-of-elastic", "password-of-kibana"
 
-INDEXER_RIGHTS = {
+INDEXER_RIGHTS: dict[str, Any] = {
     "cluster": [],
     "indices": [
         {
-            "names": ["news-articles*", "news-stories*"],
+            "names": ["news-articles*", "news-stories*", "news-dead-letters*"],
             "privileges": [
                 "indices:data/write/bulk*",
                 "indices:data/write/index*",
+                "indices:data/write/delete*",
                 "indices:data/read/get*",
                 "indices:data/read/mget*",
+                "indices:data/read/search*",
+                "indices:admin/aliases/get",
+                "indices:admin/mappings/get",
             ],
         }
     ],
 }
-SEARCH_RIGHTS = {
+SEARCH_RIGHTS: dict[str, Any] = {
     "cluster": [],
-    "indices": [{"names": ["news-articles*"], "privileges": ["read", "view_index_metadata"]}],
+    "indices": [{"names": ["news-articles*", "news-dead-letters*"], "privileges": ["read", "view_index_metadata"]}],
 }
 
 
@@ -176,11 +182,21 @@ def test_roles_the_password_and_keys_of_the_least_rights(
     assert ("DELETE", "/_security/api_key", {"name": "newsflow_indexer", "owner": True}) in server.asked
 
 
-def test_what_writes_can_neither_read_nor_delete_nor_change_mappings() -> None:
+def test_what_writes_can_neither_delete_an_index_nor_change_aliases_or_mappings() -> None:
     (indices,) = INDEXER_RIGHTS["indices"]
+    kept = {"indices:admin/aliases/get", "indices:admin/mappings/get"}
+    assert {each for each in indices["privileges"] if not each.startswith("indices:data/")} == kept
     # Elasticsearch lets these change mappings, whatever their names say.
     assert {"create", "create_doc", "index", "write"}.isdisjoint(indices["privileges"])
     assert {"all", "manage", "delete", "read", "auto_configure"}.isdisjoint(indices["privileges"])
+
+
+def test_the_index_that_takes_every_write_too_is_within_the_rights() -> None:
+    """Set-up gives no new rights in a migration: the key of a running indexer must be good for both."""
+    for rights in (INDEXER_RIGHTS, SEARCH_RIGHTS):
+        names = rights["indices"][0]["names"]
+        assert any(fnmatch(STANDBY_ALIAS, name) for name in names)
+        assert any(fnmatch(first_index(INDEX_ALIAS), name) for name in names)
 
 
 def test_a_key_is_for_its_owner_only(client: Elasticsearch, settings: SetupSettings, tmp_path: Path) -> None:
@@ -197,7 +213,10 @@ def test_names_carry_the_prefix(server: Server, tmp_path: Path) -> None:
     assert server.roles.keys() == {"night-newsflow_indexer", "night-newsflow_search"}
     assert {key["name"] for key in server.keys.values()} == server.roles.keys()
     names = [role["indices"][0]["names"] for role in server.roles.values()]
-    assert names == [["night-news-articles*", "night-news-stories*"], ["night-news-articles*"]]
+    assert names == [
+        ["night-news-articles*", "night-news-stories*", "night-news-dead-letters*"],
+        ["night-news-articles*", "night-news-dead-letters*"],
+    ]
 
 
 def test_what_is_not_asked_for_stays(server: Server) -> None:
