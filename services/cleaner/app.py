@@ -1,4 +1,4 @@
-"""The cleaner: articles-raw to articles-clean."""
+"""The cleaner: articles-raw to articles-clean, and a tombstone there to articles-retracted."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 from schemas.article import CleanArticle, RawArticle
-from schemas.topics import ARTICLES_CLEAN, ARTICLES_RAW
+from schemas.topics import ARTICLES_CLEAN, ARTICLES_RAW, ARTICLES_RETRACTED
 from services.cleaner.boilerplate import compile_rules
 from services.cleaner.core import clean_article
 from services.cleaner.language import tell_language
@@ -28,7 +28,7 @@ def load_step(settings: CleanerSettings) -> Step:
     return clean
 
 
-STAGE = Stage("cleaner", ARTICLES_RAW, ARTICLES_CLEAN, load_step)
+STAGE = Stage("cleaner", ARTICLES_RAW, ARTICLES_CLEAN, load_step, tombstones=ARTICLES_RETRACTED)
 
 
 def main(settings: CleanerSettings | None = None) -> NoReturn:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from kafka import KafkaConsumer, TopicPartition
+from kafka import KafkaAdminClient, KafkaConsumer, TopicPartition
+from kafka.errors import RetriableError
 
-from schemas.dead_letter import PREFIX, REPLAYED, DeadLetter, read_dead_letter
+from schemas.dead_letter import PREFIX, DeadLetter, closed_id, named_in, read_dead_letter
 from schemas.topics import ARTICLES_DLQ, TOPICS
-from services.runtime.reading import read_to_end
+from services.runtime.reading import SILENT_MS
 from services.runtime.settings import ServiceSettings
 
 
@@ -51,6 +54,16 @@ def lags(settings: ServiceSettings) -> list[Lag]:
 
 
 @dataclass(frozen=True)
+class Waiting:
+    """A dead letter that was neither replayed nor purged, without its value. `place` is its offset in the queue."""
+
+    letter: DeadLetter
+    publisher: str | None
+    key: bytes | None
+    place: int
+
+
+@dataclass(frozen=True)
 class DeadRecord:
     """A dead letter as it lies in the queue."""
 
@@ -60,28 +73,162 @@ class DeadRecord:
     headers: list[tuple[str, bytes]]
 
 
-def dead_records(settings: ServiceSettings) -> Iterator[DeadRecord]:
-    """The dead letters that have not been replayed, oldest first.
+Wanted = Callable[[Waiting], bool]
 
-    A record that was redelivered and failed again is one dead letter (its latest); a replayed one is followed by
-    a marker with the same id, and is back in the list when it fails again.
+
+def waiting(settings: ServiceSettings, wanted: Wanted = lambda _: True) -> list[Waiting]:
+    """The `wanted` ones of the dead letters that wait, oldest first.
+
+    A record that was redelivered and failed again is one dead letter (its latest); a replayed or purged one is
+    followed by a marker with the same id, and is back in the list when it fails again.
+
+    Raises `LookupError` where the topic is missing, `TimeoutError` for a silent broker, and `KafkaError`.
     """
-    found: dict[str, DeadRecord] = {}
-    for record in read_to_end(settings, settings.name(ARTICLES_DLQ.name)):
-        _take(found, record)
-    yield from found.values()
+    with _queue(settings) as (records, _):
+        return _open(records, wanted)
 
 
-def _take(found: dict[str, DeadRecord], record: Any) -> None:
-    headers = [(name, value or b"") for name, value in record.headers]
-    given = dict(headers)
-    if REPLAYED in given:
-        found.pop(given[REPLAYED].decode("utf-8", "replace"), None)
+def records_of(settings: ServiceSettings, chosen: Sequence[Waiting]) -> Iterator[DeadRecord]:
+    """The dead letters `chosen` with their values, oldest first; fewer, if others were at the queue meanwhile.
+
+    The queue is read again: the values of all might be more than there is memory.
+    """
+    if not chosen:
         return
+    places = {each.place for each in chosen}
+    with _queue(settings, min(places), max(places) + 1) as (records, _):
+        for record in records:
+            if record.offset in places and (found := _dead_record(record)) is not None:
+                yield found
+
+
+def dead_records(settings: ServiceSettings) -> Iterator[DeadRecord]:
+    """All dead letters that wait, with their values; raises as `waiting` does."""
+    return records_of(settings, waiting(settings))
+
+
+SHRINK_WAIT_SECONDS = 5.0
+"""For the readers of the queue to come to the markers that were just written; what is left is for the next time."""
+
+
+def shrink(settings: ServiceSettings) -> int:
+    """Delete the records of the queue before the oldest dead letter that waits; returns how many there were.
+
+    What a consumer group of the queue has not read yet stays: it would never learn that a dead letter is closed.
+    Raises as `waiting` does.
+    """
+    with _queue(settings) as (records, ends):
+        found = min((each.place for each in _open(records, lambda _: True)), default=ends.end)
+    place = TopicPartition(settings.name(ARTICLES_DLQ.name), 0)
+    admin = KafkaAdminClient(bootstrap_servers=settings.servers, request_timeout_ms=10_000)
     try:
-        letter = read_dead_letter(headers)
+        until = time.monotonic() + SHRINK_WAIT_SECONDS
+        while (read := _read_up_to(admin, settings, place, found)) < found and time.monotonic() < until:
+            time.sleep(0.2)
+        if read <= ends.begin:
+            return 0
+        admin.delete_records({place: read}, timeout_ms=10_000)
+        return read - ends.begin
+    finally:
+        admin.close()
+
+
+def _read_up_to(admin: KafkaAdminClient, settings: ServiceSettings, place: TopicPartition, end: int) -> int:
+    """The offset before which every consumer group of the queue has read it, `end` at the most.
+
+    A group that has committed nothing there begins where the queue begins.
+    """
+    for consumer in ARTICLES_DLQ.consumers:
+        group = settings.name(consumer)
+        try:
+            offset = admin.list_group_offsets({group: [place]}).get(group, {}).get(place)
+        except RetriableError:
+            return 0  # a broker that has just started cannot tell yet
+        if offset is not None and offset.offset >= 0:
+            end = min(end, offset.offset)
+    return end
+
+
+@dataclass(frozen=True)
+class Ends:
+    """The first offset that is read, and the one behind the last."""
+
+    begin: int
+    end: int
+
+
+@contextmanager
+def _queue(
+    settings: ServiceSettings, begin: int = 0, end: int | None = None
+) -> Iterator[tuple[Iterator[Any], Ends]]:
+    """The records of the queue in their order, as they are there now, from `begin` on and before `end`."""
+    name = settings.name(ARTICLES_DLQ.name)
+    consumer = KafkaConsumer(
+        bootstrap_servers=settings.servers,
+        group_id=None,
+        enable_auto_commit=False,
+        request_timeout_ms=10_000,
+        # Somebody may shrink the queue while it is read: what is left of it is read then.
+        auto_offset_reset="earliest",
+        max_partition_fetch_bytes=ARTICLES_DLQ.max_bytes,
+    )
+    try:
+        if not consumer.partitions_for_topic(name):
+            raise LookupError(f"topic {name} does not exist: newsflow setup creates it")
+        place = TopicPartition(name, 0)
+        consumer.assign([place])
+        last = consumer.end_offsets([place])[place]
+        ends = Ends(max(begin, consumer.beginning_offsets([place])[place]), last if end is None else min(end, last))
+        consumer.seek(place, ends.begin)
+        yield _records(consumer, place, ends.end), ends
+    finally:
+        consumer.close(autocommit=False)
+
+
+def _records(consumer: KafkaConsumer, place: TopicPartition, end: int) -> Iterator[Any]:
+    silent_since = time.monotonic()
+    while consumer.position(place) < end:
+        polled = consumer.poll(timeout_ms=500).get(place, [])
+        yield from (record for record in polled if record.offset < end)
+        if polled:
+            silent_since = time.monotonic()
+        elif time.monotonic() > silent_since + SILENT_MS / 1000:
+            raise TimeoutError(f"Kafka was silent for {SILENT_MS / 1000:g} s while {place.topic} was read")
+
+
+def _open(records: Iterable[Any], wanted: Wanted) -> list[Waiting]:
+    found: dict[str, Waiting] = {}
+    for record in records:
+        headers = _headers(record)
+        closed = closed_id(headers)
+        if closed is not None:
+            found.pop(closed, None)
+            continue
+        letter = _letter(headers)
+        if letter is None:
+            continue
+        found.pop(letter.id, None)
+        each = Waiting(letter, named_in(record.value)[0], record.key, record.offset)
+        if wanted(each):
+            found[letter.id] = each
+    return list(found.values())
+
+
+def _dead_record(record: Any) -> DeadRecord | None:
+    headers = _headers(record)
+    letter = _letter(headers)
+    if letter is None:
+        return None
+    value = None if dict(headers).get(f"{PREFIX}null") else record.value
+    return DeadRecord(letter, value, record.key, headers)
+
+
+def _headers(record: Any) -> list[tuple[str, bytes]]:
+    return [(name, value or b"") for name, value in record.headers]
+
+
+def _letter(headers: Iterable[tuple[str, bytes]]) -> DeadLetter | None:
+    try:
+        return read_dead_letter(headers)
     except (KeyError, ValueError):
-        return  # written by somebody else; it is theirs to read
-    value = None if given.get(f"{PREFIX}null") else record.value
-    found.pop(letter.id, None)
-    found[letter.id] = DeadRecord(letter, value, record.key, headers)
+        return None  # written by somebody else; it is theirs to read

@@ -17,7 +17,7 @@ from rich.table import Table
 from schemas.article import Entities
 from schemas.document import INDEX_ALIAS
 from services.cli.addresses import errors, settings_of
-from services.cli.kafka_admin import dead_records, lags
+from services.cli.kafka_admin import lags, waiting
 from services.embedded.run_file import read_run_file
 from services.runtime.elasticsearch import ElasticsearchSettings
 
@@ -64,12 +64,14 @@ def look(settings: ElasticsearchSettings) -> dict[str, Any]:
         indexed = client.count(index=alias)["count"]
         entities = coverage(client, alias)
     services = _services()
-    dead = [each.letter.stage for each in dead_records(settings)]
+    dead = [each.letter.stage for each in waiting(settings)]
     return {
         "ok": all(service["ok"] for service in services),
         "topics": topics,
         "indexed": indexed,
         "dead_letters": len(dead),
+        # Of the articles, not of the services: these do what they should, and `ok` is theirs.
+        "dead_letters_alarm": len(dead) > settings.dlq_alarm_records,
         "entities": entities | {"failed": dead.count("tagger")},
         "services": services,
     }
@@ -145,6 +147,12 @@ def _show(state: dict[str, Any]) -> None:
     console.print(
         f"{state['indexed']} articles in the index, {state['dead_letters']} dead letters", highlight=False
     )
+    if state["dead_letters_alarm"]:
+        console.print(
+            "Too many dead letters: see `newsflow dlq list`, then `newsflow dlq replay` or `newsflow dlq purge`",
+            style="bold red",
+            highlight=False,
+        )
     entities = state["entities"]
     if entities["unsupported_language"] or entities["failed"]:
         languages = ", ".join(f"{name} {count}" for name, count in entities["languages"].items())

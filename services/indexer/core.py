@@ -1,14 +1,32 @@
-"""From a tagged article to the document that Elasticsearch stores."""
+"""From a tagged article to the document that Elasticsearch stores, and what becomes of the one that is there."""
 
 from __future__ import annotations
 
+import json
 from collections import Counter
-from datetime import datetime
-from typing import Any
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from itertools import pairwise
+from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
-from schemas.article import PLAIN_SPACES, Retagged, TaggedArticle, digest_of_body
-from schemas.document import ArticleDocument, Changes, Drops, Event, Paragraphs, Pipeline, Publisher, Url
+from schemas.article import PLAIN_SPACES, Entity, Place, Retagged, TaggedArticle, digest_of_body
+from schemas.document import (
+    RESERVED,
+    ArticleDocument,
+    Changes,
+    Drops,
+    EarlierVersion,
+    Event,
+    Paragraphs,
+    Pipeline,
+    Publisher,
+    Retracted,
+    RetractedDocument,
+    Url,
+)
+from schemas.retraction import Retraction
 from schemas.story import Story
 
 STORY_FIELDS = frozenset({"dedup", "story_id", "duplicate_of", "originality", "seen_first"})
@@ -29,7 +47,7 @@ def to_document(article: TaggedArticle, ingested: datetime, story: Story | None 
         event=Event(created=article.received, ingested=ingested),
         revision=article.revision,
         url=Url(full=article.url, domain=urlsplit(article.url).hostname or "") if article.url else None,
-        headline=article.headline,
+        headline=_suggestible(article.headline) if article.headline else None,
         summary=article.summary,
         # The standard tokenizer takes a narrow no-break space for part of a word: "sûr !" would not be found.
         body=article.body.translate(PLAIN_SPACES),
@@ -37,9 +55,9 @@ def to_document(article: TaggedArticle, ingested: datetime, story: Story | None 
         language=article.language,
         publisher=Publisher(name=article.publisher),
         producer=article.producer,
-        people=article.people,
-        organisations=article.organisations,
-        places=article.places,
+        people=tuple(map(_named, article.people)),
+        organisations=tuple(map(_named, article.organisations)),
+        places=tuple(map(_named, article.places)),
         mentions=article.mentions,
         subjects=article.subjects,
         copyright_notice=article.copyright_notice,
@@ -67,6 +85,21 @@ def to_document(article: TaggedArticle, ingested: datetime, story: Story | None 
     )
 
 
+NO_RESERVED = dict.fromkeys(map(ord, RESERVED), " ")
+
+AnyEntity = TypeVar("AnyEntity", Entity, Place)
+
+
+def _suggestible(text: str) -> str:
+    """The text without what an index refuses in suggestions; a name of the user's own table may have it."""
+    return text.translate(NO_RESERVED)
+
+
+def _named(entity: AnyEntity) -> AnyEntity:
+    name = _suggestible(entity.name)
+    return entity if name == entity.name else entity.model_copy(update={"name": name})
+
+
 def of_story(article: str, story: Story | None) -> dict[str, Any]:
     """The fields of a document's `pipeline` that its story gives it."""
     if story is None:
@@ -82,11 +115,15 @@ def of_story(article: str, story: Story | None) -> dict[str, Any]:
 
 def with_entities(source: dict[str, Any], retagged: Retagged) -> dict[str, Any] | None:
     """A stored document with other entities; None where it is not of the text that these were found in."""
-    if source["revision"] != retagged.revision or digest_of_body(source["body"]) != retagged.body_digest:
+    if (
+        "retracted" in source
+        or source["revision"] != retagged.revision
+        or digest_of_body(source["body"]) != retagged.body_digest
+    ):
         return None
-    found = retagged.model_dump(
-        mode="json", exclude_none=True, include={"people", "organisations", "places", "mentions"}
-    )
+    kinds = ("people", "organisations", "places")
+    named = retagged.model_copy(update={kind: tuple(map(_named, getattr(retagged, kind))) for kind in kinds})
+    found = named.model_dump(mode="json", exclude_none=True, include={*kinds, "mentions"})
     pipeline: dict[str, Any] = source["pipeline"]
     kept = [each for each in pipeline["versions"] if each.split(" ")[0] not in OF_ENTITIES]
     new = [f"{name} {version}" for name, version in retagged.versions.items()]
@@ -99,10 +136,165 @@ OF_ENTITIES = frozenset({"model", "tagger"})
 
 
 def with_story(source: dict[str, Any], story: Story) -> dict[str, Any] | None:
-    """A stored document with its story as it is now; None where it has it already."""
+    """A stored document with its story as it is now; None where it has it already, or the article was taken out."""
+    if "retracted" in source:
+        return None
     fields = {name: value for name, value in of_story(story.id, story).items() if value is not None}
     fields["seen_first"] = [each.model_dump(mode="json") for each in story.paragraphs]
     pipeline: dict[str, Any] = source["pipeline"]
     others = {name: value for name, value in pipeline.items() if name not in STORY_FIELDS}
     changed = others | fields
     return None if changed == pipeline else source | {"pipeline": changed}
+
+
+# ---------------------------------------------------------------- corrections
+
+
+@dataclass(frozen=True)
+class Keep:
+    """How many earlier versions of an article are kept, and how many bytes of JSON they may have together."""
+
+    versions: int
+    bytes: int
+
+
+@dataclass(frozen=True)
+class Corrected:
+    """The document that is to be there after a correction, as JSON, and whether it is the incoming one."""
+
+    revision: int
+    source: bytes
+    incoming: bool
+
+
+def correct(present: Mapping[str, Any] | None, incoming: Sequence[ArticleDocument], keep: Keep) -> Corrected | None:
+    """What is to be stored for an article, of which `present` is there and `incoming` came in, in this order.
+
+    The highest revision stands, of that the last record; the others are its history, in whatever order they came.
+    None where nothing changes: all of it is there, or the article was taken out and stays out.
+    """
+    coming = sorted(incoming, key=lambda each: each.revision)
+    if present is not None and "retracted" in present:
+        coming = [each for each in coming if _may_come(each.revision, present)]
+        present = None
+    if not coming:
+        return None
+    newest = coming[-1]
+    if present is None and len(coming) == 1:
+        return _as_it_came(newest, ())
+    earlier = [*present.get("history", ()), _version(present)] if present else []
+    versions = {each["revision"]: each for each in [*earlier, *map(_version_of, coming)]}
+    history = _history(versions.pop(max(versions)), versions.values(), keep)
+    if present is None or present["revision"] <= newest.revision:
+        return _as_it_came(newest, history)
+    if history == list(present.get("history", ())):
+        return None
+    source = json.dumps({**present, "history": history}, ensure_ascii=False).encode()
+    return Corrected(present["revision"], source, incoming=False)
+
+
+def _as_it_came(document: ArticleDocument, history: Sequence[Mapping[str, Any]]) -> Corrected:
+    document = document.model_copy(update={"history": tuple(EarlierVersion(**each) for each in history)})
+    return Corrected(
+        document.revision, document.model_dump_json(by_alias=True, exclude_none=True).encode(), incoming=True
+    )
+
+
+def _may_come(revision: int, left: Mapping[str, Any]) -> bool:
+    """Whether a revision comes in again where `left` is what is left of its article."""
+    return not left["retracted"].get("hold") and revision > left["revision"]
+
+
+KEPT_FIELDS = ("headline", "summary", "body", "byline", "published", "modified")
+"""Of a document, what its history keeps beside its address."""
+
+
+def _version(source: Mapping[str, Any]) -> dict[str, Any]:
+    """What is kept of a stored document, in JSON's own types."""
+    version = {
+        name: source.get(name) for name in ("headline", "summary", "body", "byline", "published", "modified")
+    }
+    version |= {"url": (source.get("url") or {}).get("full"), "received": source["event"]["created"]}
+    return {"revision": source["revision"]} | {name: value for name, value in version.items() if value is not None}
+
+
+def _version_of(document: ArticleDocument) -> dict[str, Any]:
+    """What is kept of a document that came in, in JSON's own types."""
+    return EarlierVersion(
+        revision=document.revision,
+        received=document.event.created,
+        headline=document.headline,
+        summary=document.summary,
+        body=document.body,
+        byline=document.byline,
+        url=document.url.full if document.url else None,
+        published=document.published,
+        modified=document.modified,
+    ).model_dump(mode="json", exclude_none=True)
+
+
+def _history(top: dict[str, Any], versions: Iterable[dict[str, Any]], keep: Keep) -> list[dict[str, Any]]:
+    """The versions before `top`, the newest first, without those that say no other thing than the next one.
+
+    Cut where it is too long, the oldest first, so that it does not hang on the order in which they came in.
+    """
+    older = sorted(versions, key=_revision_of, reverse=True)
+    different = [each for newer, each in pairwise([top, *older]) if _said(newer) != _said(each)]
+    kept: list[dict[str, Any]] = []
+    left = keep.bytes
+    for each in different[: keep.versions]:
+        left -= len(json.dumps(each, ensure_ascii=False).encode())
+        if left < 0:
+            break
+        kept.append(each)
+    return kept
+
+
+def _revision_of(version: Mapping[str, Any]) -> int:
+    revision: int = version["revision"]
+    return revision
+
+
+def _said(version: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in version.items() if name not in ("revision", "received")}
+
+
+def is_expired(document: ArticleDocument, now: datetime, retention: timedelta | None) -> bool:
+    """Whether a document was published, or else first seen, longer ago than documents are kept."""
+    return retention is not None and document.timestamp < now - retention
+
+
+# ---------------------------------------------------------------- retractions
+
+
+def retract(present: Mapping[str, Any] | None, retraction: Retraction) -> RetractedDocument | None:
+    """What is left of an article that is taken out; None where nothing changes.
+
+    A producer takes out what Kafka had before its tombstone; a person holds back whatever comes.
+    """
+    left = present if present and "retracted" in present else None
+    if retraction.withdrawn:
+        if left is None or not left["retracted"].get("hold"):
+            return None
+        return _left(left["id"], left["revision"], Retracted(**left["retracted"] | {"hold": False}))
+    milliseconds = int(retraction.time.timestamp() * 1000)
+    if present is None:
+        return _left(retraction.id, milliseconds, _told(retraction))
+    if left is None and not retraction.hold and _received(present) > retraction.time:
+        return None
+    revision = max(milliseconds, present["revision"])
+    if left is not None and left["retracted"].get("hold") and not retraction.hold:
+        return None if revision == left["revision"] else _left(left["id"], revision, Retracted(**left["retracted"]))
+    return _left(retraction.id, revision, _told(retraction))
+
+
+def _left(name: str, revision: int, retracted: Retracted) -> RetractedDocument:
+    return RetractedDocument(id=name, revision=revision, retracted=retracted)
+
+
+def _told(retraction: Retraction) -> Retracted:
+    return Retracted(time=retraction.time, by=retraction.by, reason=retraction.reason, hold=retraction.hold)
+
+
+def _received(source: Mapping[str, Any]) -> datetime:
+    return datetime.fromisoformat(source["event"]["created"])

@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from elasticsearch import ApiError, Elasticsearch, TransportError
+import structlog
+from elasticsearch import ApiError, Elasticsearch, NotFoundError, TransportError
+from prometheus_client import Counter
 
 from services.indexer.index import Forbidden, Outcome, Stored, TooLarge, Unavailable, Verdict, Write
+
+log = structlog.get_logger(__name__)
+
+STANDBY_REFUSED = Counter("newsflow_standby_refused", "Documents that the standby index alone does not take")
 
 NOT_NOW = frozenset({408, 429, 500, 502, 503, 504})
 """Status of a request or an item that may well succeed later."""
@@ -27,28 +33,43 @@ SHOWN_ERROR = 500
 
 
 class ElasticsearchIndex:
-    """Writes to the concrete index behind `alias`, with the article's revision as the external version."""
+    """Writes to the concrete index behind `alias`, with the article's revision as the external version.
 
-    def __init__(self, client: Elasticsearch, alias: str, timeout_seconds: float) -> None:
+    Where there is an alias `standby` too, each document is written to the index behind it in the same request: that
+    index is being filled to take the place of the other, or has stood there before. Its verdict is waited for, and
+    otherwise is its own affair: `newsflow index` compares both before it switches.
+    """
+
+    def __init__(
+        self, client: Elasticsearch, alias: str, timeout_seconds: float, *, standby: str | None = None
+    ) -> None:
         # The client's own retries know neither the items nor the stream behind them.
         self._client = client.options(max_retries=0, request_timeout=timeout_seconds)
         self._alias = alias
+        self._standby = standby
 
     def write(self, documents: Sequence[Write]) -> list[Outcome]:
         """One bulk request; see `DocumentIndex.write`."""
+        # Asked for each time: one request more of a millisecond, and none of the processes can be out of date.
+        standby = self._standby if self._standby and self._is_there(self._standby) else None
         # Bytes pass through the client unchanged; its type knows dictionaries only.
         lines: list[Any] = []
-        for document in documents:
-            action = {"_id": document.id, "version": document.revision, "version_type": "external_gte"}
-            lines += (json.dumps({"index": action}).encode(), document.source)
+        aliases: list[dict[str, str]] = [{}, *([{"_index": standby}] if standby else [])]
+        for alias in aliases:
+            for document in documents:
+                lines += _operation(document, alias)
         try:
             answer = self._client.bulk(operations=lines, index=self._alias, require_alias=True)
         except ApiError as error:
             raise _of_request(error.status_code, error) from error
         except TransportError as error:
-            raise Unavailable(f"{type(error).__name__}: {error}"[:SHOWN_ERROR]) from error
+            raise _unavailable(error) from error
         # An answer of status 200 says nothing about the documents; only its items do.
-        return [_of_item(item["index"]) for item in answer["items"]]
+        outcomes = [_of_item(*next(iter(item.items()))) for item in answer["items"]]
+        if standby is None:
+            return outcomes
+        count = len(documents)
+        return [_of_both(*pair) for pair in zip(outcomes[:count], outcomes[count:], strict=True)]
 
     def read(self, ids: Sequence[str]) -> dict[str, Stored]:
         """One request for some documents at a time; see `DocumentIndex.read`."""
@@ -59,7 +80,7 @@ class ElasticsearchIndex:
             except ApiError as error:
                 raise _of_request(error.status_code, error) from error
             except TransportError as error:
-                raise Unavailable(f"{type(error).__name__}: {error}"[:SHOWN_ERROR]) from error
+                raise _unavailable(error) from error
             for each in answer["docs"]:
                 # Not there is no error; that it could not be looked for is one.
                 if problem := each.get("error"):
@@ -67,6 +88,39 @@ class ElasticsearchIndex:
                 if each["found"]:
                     found[each["_id"]] = Stored(each["_version"], each["_source"])
         return found
+
+    def without(self, fields: Iterable[str]) -> list[str]:
+        """See `DocumentIndex.without`."""
+        try:
+            answer = self._client.indices.get_mapping(index=self._alias)
+        except NotFoundError:
+            return list(fields)
+        except ApiError as error:
+            raise _of_request(error.status_code, error) from error
+        except TransportError as error:
+            raise _unavailable(error) from error
+        known = [set(each["mappings"].get("properties", {})) for each in answer.values()]
+        return [field for field in fields if not all(field in each for each in known)]
+
+    def _is_there(self, alias: str) -> bool:
+        try:
+            return bool(self._client.indices.exists_alias(name=alias))
+        except ApiError as error:
+            raise _of_request(error.status_code, error) from error
+        except TransportError as error:
+            raise _unavailable(error) from error
+
+
+def _operation(document: Write, alias: dict[str, str]) -> list[bytes]:
+    """The lines of a bulk request for a document; `alias` where it is not the request's own."""
+    action = alias | {"_id": document.id, "version": document.revision, "version_type": "external_gte"}
+    if document.source is None:
+        return [json.dumps({"delete": action}).encode()]
+    return [json.dumps({"index": action}).encode(), document.source]
+
+
+def _unavailable(error: TransportError) -> Unavailable:
+    return Unavailable(f"{type(error).__name__}: {error}"[:SHOWN_ERROR])
 
 
 def _of_request(status: int, error: ApiError) -> Exception:
@@ -85,12 +139,12 @@ def _of_read(error: Mapping[str, Any]) -> Exception:
     return Forbidden(text) if error.get("type") == "security_exception" else Unavailable(text)
 
 
-def _of_item(item: Mapping[str, Any]) -> Outcome:
+def _of_item(action: str, item: Mapping[str, Any]) -> Outcome:
     status: int = item["status"]
     error: Mapping[str, Any] = item.get("error") or {}
     cause: Mapping[str, Any] = error.get("caused_by") or {}
     text = f"{status} {error.get('type')}: {error.get('reason')} {cause.get('reason', '')}".strip()[:SHOWN_ERROR]
-    if 200 <= status < 300:
+    if 200 <= status < 300 or (action == "delete" and status == 404 and not error):
         return Outcome(Verdict.WRITTEN)
     if status == 409 and error.get("type") == "version_conflict_engine_exception":
         return Outcome(Verdict.SUPERSEDED, text)
@@ -102,3 +156,12 @@ def _of_item(item: Mapping[str, Any]) -> Outcome:
         return Outcome(Verdict.REFUSED, text)
     # A status that nobody thought of is no reason to lose a document: stop and be looked at.
     raise Forbidden(f"unknown verdict: {text}")
+
+
+def _of_both(outcome: Outcome, standby: Outcome) -> Outcome:
+    """The verdict on a document that went to two indices: the first one's, once the second has it or never will."""
+    if standby.verdict is Verdict.REFUSED and outcome.verdict is not Verdict.REFUSED:
+        # A dead letter would say that it is in no index; `newsflow index` names it before it switches.
+        STANDBY_REFUSED.inc()
+        log.warning("the standby index does not take a document", error=standby.error)
+    return standby if standby.verdict is Verdict.AGAIN and outcome.verdict is not Verdict.REFUSED else outcome

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Protocol
@@ -18,15 +18,22 @@ class Verdict(StrEnum):
     """Not now: the index is busy or blocked. Nothing is wrong with the document."""
     REFUSED = "refused"
     """The index will never take this document."""
+    RETRACTED = "retracted"
+    """The article was taken out, and this revision of it stays out."""
+    EXPIRED = "expired"
+    """It was published longer ago than documents are kept."""
 
 
 @dataclass(frozen=True)
 class Write:
-    """A document to be written under `id` unless a revision above `revision` is there; `source` is its JSON."""
+    """A document to be written under `id` unless a revision above `revision` is there.
+
+    `source` is its JSON; without one, what is there is deleted.
+    """
 
     id: str
     revision: int
-    source: bytes
+    source: bytes | None
 
 
 @dataclass(frozen=True)
@@ -65,3 +72,6 @@ class DocumentIndex(Protocol):
 
     def read(self, ids: Sequence[str]) -> dict[str, Stored]:
         """Those of the documents that are there, by id. Raises `Unavailable` or `Forbidden`."""
+
+    def without(self, fields: Iterable[str]) -> list[str]:
+        """Those of the fields that the index does not know. Raises `Unavailable` or `Forbidden`."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from typing import Any
 
@@ -17,6 +17,7 @@ from schemas.dead_letter import dead_letter_headers, dead_letter_id
 from schemas.topics import MAX_INNER_BYTES
 from services.runtime.metrics import DEAD_LETTERS
 from services.runtime.settings import ServiceSettings
+from services.runtime.watchdog import DEAD_LETTER_QUEUE
 
 log = structlog.get_logger(__name__)
 
@@ -24,13 +25,16 @@ log = structlog.get_logger(__name__)
 class Partitions(ConsumerRebalanceListener):  # type: ignore[misc]  # the client has no types
     """Which partitions are ours, and which of them are new or went away since somebody looked."""
 
-    def __init__(self) -> None:
+    def __init__(self, before_they_go: Callable[[], None] = lambda: None) -> None:
+        """`before_they_go` returns when nothing that is done with their records is under way any more."""
+        self._before_they_go = before_they_go
         self.assigned: set[TopicPartition] = set()
         self.new: set[TopicPartition] = set()
         self.gone: set[TopicPartition] = set()
 
     def on_partitions_revoked(self, revoked: Iterable[TopicPartition]) -> None:
         """Their records in hand come again to whoever gets them."""
+        self._before_they_go()
         self.gone |= set(revoked)
         self.assigned -= set(revoked)
 
@@ -114,6 +118,10 @@ def _passes(error: BaseException) -> bool:
     return isinstance(error, KafkaError) and not isinstance(error, CommitFailedError)
 
 
+class QueueFull(Exception):
+    """The dead letter queue may hold no more records; the text says what to do."""
+
+
 def write_dead_letter(
     producer: KafkaProducer,
     topic: str,
@@ -125,7 +133,12 @@ def write_dead_letter(
     answer_seconds: float,
     limit_seconds: float,
 ) -> None:
-    """Returns when the broker has the dead letter; raises the last failure when it does not take it in time."""
+    """Returns when the broker has the dead letter; raises the last failure when it does not take it in time.
+
+    Raises `QueueFull` where the queue has reached its limit: then nothing is written.
+    """
+    if full := DEAD_LETTER_QUEUE.take_room():
+        raise QueueFull(full)
     headers = dead_letter_headers(
         topic=record.topic,
         partition=record.partition,
@@ -135,6 +148,7 @@ def write_dead_letter(
         error=error,
         headers=[(name, value or b"") for name, value in record.headers],
         null=record.value is None,
+        timestamp=record.timestamp,
     )
     place = dead_letter_id(record.topic, record.partition, record.offset)
     retry = tenacity.Retrying(

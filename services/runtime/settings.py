@@ -74,6 +74,19 @@ class ServiceSettings(BaseSettings):
         description="Records wait and the committed offset has not moved for this long: health goes red, and a "
         "quarter of it later the process exits for its restart. Longer than any healthy batch.",
     )
+    dlq_alarm_records: int = Field(
+        default=1_000,
+        ge=0,
+        validation_alias=shared("DLQ_ALARM_RECORDS"),
+        description="With more dead letters than this `newsflow status` and the services' logs say so.",
+    )
+    dlq_limit_records: int = Field(
+        default=1_000_000,
+        ge=0,
+        validation_alias=shared("DLQ_LIMIT_RECORDS"),
+        description="With so many records in the dead letter queue a service stops in place of writing another: "
+        "when everything fails, the queue would else fill Kafka's disk. 0 is no limit.",
+    )
 
     def name(self, plain: str) -> str:
         """A topic, group or index name with this pipeline's prefix."""

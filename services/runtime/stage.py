@@ -24,6 +24,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import logging
+import math
 import multiprocessing
 import os
 import signal
@@ -49,8 +50,9 @@ from prometheus_client import Histogram
 from pydantic import BaseModel
 
 from schemas.cloudevents import Header, packing_headers, unwrap
-from schemas.dead_letter import dead_letter_headers, dead_letter_id
+from schemas.dead_letter import NO_TIMESTAMP, dead_letter_headers, dead_letter_id, original_timestamp_ms
 from schemas.reading import Refused, read_record, write_record
+from schemas.retraction import BY_PRODUCER, Retraction, is_article_id
 from schemas.topics import ARTICLES_DLQ, ARTICLES_RAW, MAX_INNER_BYTES, Topic, publisher_partition
 from services.runtime.child import end_with_parent, limit_memory
 from services.runtime.codecs import check_codecs
@@ -59,7 +61,7 @@ from services.runtime.logging import set_up_logging
 from services.runtime.metrics import DEAD_LETTERS, RECORDS
 from services.runtime.remembering import PartitionMemories, Record, Remembering
 from services.runtime.settings import RememberingSettings, StageSettings
-from services.runtime.watchdog import Watchdog
+from services.runtime.watchdog import DEAD_LETTER_QUEUE, Watchdog
 
 log = structlog.get_logger(__name__)
 
@@ -106,6 +108,9 @@ class Stage:
     """For a stage whose results depend on earlier records of the same partition; its step returns `Noted`."""
     outcome: Callable[[Any], str] | None = None
     """What became of a result, in a word: counted by language in `newsflow_outcomes_total`."""
+    tombstones: Topic | None = None
+    """Where it is told that an article was taken out: by a record without a value, whose key is the article id.
+    For a stage that remembers nothing."""
 
 
 @dataclass(frozen=True)
@@ -118,6 +123,8 @@ class Result:
     note: Any = None
     outcome: tuple[str, str] | None = None
     """Language and what became of it, for the metric."""
+    tombstone: bool = False
+    """It goes to the stage's `tombstones`, not to its target."""
 
 
 @dataclass(frozen=True)
@@ -134,6 +141,7 @@ Task = tuple[bytes | None, float, *tuple[Header, ...]]
 its headers that say how its article is packed."""
 
 RESULTS = Metric("newsflow_results", "Records delivered to the target topic", ["stage"])
+TOMBSTONES = Metric("newsflow_tombstones", "Tombstones passed on", ["stage"])
 OUTCOMES = Metric("newsflow_outcomes", "Results by what became of them", ["stage", "language", "outcome"])
 BATCH_SECONDS = Histogram("newsflow_batch_seconds", "From a batch in hand to all of it delivered", ["stage"])
 
@@ -324,19 +332,22 @@ class StageWorker:
         self.health = Health(stage.name)
         self.group = settings.name(stage.name)
         self.app = self._create_app()
-        remembering = [stage.remembering] if stage.remembering else []
-        self.source, self.target, self.dlq, *facts = (
+        facts = stage.remembering.facts if stage.remembering else None
+        topics = {
             # Rule 1: raw bytes in and out. Faust acknowledges an undecodable value before it reports it.
-            self.app.topic(
+            topic: self.app.topic(
                 settings.name(topic.name),
                 key_type=bytes,
                 value_type=bytes,
                 key_serializer="raw",
                 value_serializer="raw",
             )
-            for topic in (stage.source, stage.target, ARTICLES_DLQ, *(each.facts for each in remembering))
-        )
-        self.facts = facts[0] if facts else None
+            for topic in (stage.source, stage.target, ARTICLES_DLQ, stage.tombstones, facts)
+            if topic
+        }
+        self.source, self.target, self.dlq = topics[stage.source], topics[stage.target], topics[ARTICLES_DLQ]
+        self.tombstones = topics[stage.tombstones] if stage.tombstones else None
+        self.facts = topics[facts] if facts else None
         self.memories = (
             PartitionMemories(stage.source, stage.remembering, settings)
             if stage.remembering and isinstance(settings, RememberingSettings)
@@ -427,8 +438,13 @@ class StageWorker:
         return [records[start : start + size] for start in range(0, len(records), size)]
 
     async def _chunk(self, records: Sequence[Record]) -> None:
-        pairs = zip(records, await self.children.run(_tasks(records)), strict=True)
-        await asyncio.gather(*[self._conclude(record, verdict) for record, verdict in pairs])
+        if self.stage.tombstones:
+            null = [record for record in records if record.value is None]
+            await asyncio.gather(*[self._conclude(record, _tombstone(record)) for record in null])
+            records = [record for record in records if record.value is not None]
+        if records:
+            pairs = zip(records, await self.children.run(_tasks(records)), strict=True)
+            await asyncio.gather(*[self._conclude(record, verdict) for record, verdict in pairs])
 
     async def _batch_with_memory(self, memories: PartitionMemories, records: Sequence[Record]) -> None:
         """As `_chunk` for a batch, of which each result goes through the memory of its partition, in order.
@@ -487,8 +503,9 @@ class StageWorker:
         """Rule 3: returns when the broker has the result or the dead letter; there is no third way."""
         if isinstance(verdict, Result):
             try:
-                await self._deliver(self.target, verdict.key, verdict.value, [], verdict.partition)
-                RESULTS.labels(self.stage.name).inc()
+                target, count = (self.tombstones, TOMBSTONES) if verdict.tombstone else (self.target, RESULTS)
+                await self._deliver(target, verdict.key, verdict.value, [], verdict.partition)
+                count.labels(self.stage.name).inc()
                 if verdict.outcome:
                     OUTCOMES.labels(self.stage.name, *verdict.outcome).inc()
                 self.watchdog.record_done()
@@ -504,7 +521,10 @@ class StageWorker:
             error=verdict.error,
             headers=record.headers,
             null=record.value is None,
+            timestamp=_milliseconds(record.seconds),
         )
+        if full := await asyncio.to_thread(DEAD_LETTER_QUEUE.take_room):
+            self.leave(full)
         # A record without key and value could not be sent: the dead letter's id is its key then.
         place = dead_letter_id(record.topic, record.partition, record.offset)
         try:
@@ -542,6 +562,24 @@ def _tasks(records: Sequence[Record]) -> list[Task]:
     return [(each.value, each.seconds, *packing_headers(each.headers)) for each in records]
 
 
+def _tombstone(record: Record) -> Verdict:
+    """What a record without a value becomes, at a stage that passes tombstones on."""
+    if record.key is None or not is_article_id(record.key):
+        return Failure("empty", NO_TOMBSTONE)
+    try:
+        time = datetime.fromtimestamp(record.seconds, UTC)
+    except (ValueError, OverflowError, OSError) as error:
+        return _failed(error)
+    retraction = Retraction(id=record.key.decode(), time=time, by=BY_PRODUCER)
+    return Result(record.key, write_record(retraction), tombstone=True)
+
+
+NO_TOMBSTONE = (
+    "the record has no value, and it is no tombstone: one that takes an article out has the article id as its key, "
+    "32 hexadecimal digits in small letters"
+)
+
+
 def _waves(records: Sequence[Record]) -> list[list[Record]]:
     """The records, those of one key in one order: each wave has a key once, and begins when the one before is done.
 
@@ -559,17 +597,23 @@ def _waves(records: Sequence[Record]) -> list[list[Record]]:
     return waves
 
 
+def _milliseconds(seconds: float) -> int:
+    return round(seconds * 1000) if math.isfinite(seconds) else NO_TIMESTAMP
+
+
 def _record(message: Any) -> Record:
     headers = message.headers or []
     pairs = headers.items() if isinstance(headers, dict) else headers
+    own = [(str(name), value or b"") for name, value in pairs]
     return Record(
         topic=message.topic,
         partition=message.partition,
         offset=message.offset,
         key=message.key,
         value=message.value,
-        seconds=message.timestamp,
-        headers=[(str(name), value or b"") for name, value in pairs],
+        # Published again, an article must not beat a correction that came in between.
+        seconds=original_timestamp_ms(own, _milliseconds(message.timestamp)) / 1000,
+        headers=own,
     )
 
 

@@ -16,6 +16,7 @@ from kafka import KafkaConsumer, TopicPartition
 from kafka.errors import KafkaError
 from prometheus_client import Gauge
 
+from schemas.topics import ARTICLES_DLQ
 from services.runtime.health import Health
 from services.runtime.settings import ServiceSettings
 
@@ -33,6 +34,77 @@ LAG = Gauge(
     ["topic"],
 )
 
+DEAD_LETTERS_WAITING = Gauge(
+    "newsflow_dead_letters_waiting",
+    "Records in the dead letter queue: at most so many dead letters wait. Those replayed or purged count, with "
+    "their markers, until the queue is shrunk",
+)
+
+QUEUE_LOOK_SECONDS = 5.0
+"""Between two looks at the dead letter queue."""
+
+QUEUE_WARNING_SECONDS = 60.0
+"""Between two lines in the log about too many dead letters."""
+
+FIRST_LOOK_SECONDS = 60.0
+"""How long a dead letter waits for the first look at the queue; a Kafka that is away so long takes none either."""
+
+
+class DeadLetterQueue:
+    """How full the dead letter queue is, for all watchdogs of a process and for whoever writes into it.
+
+    Between two looks what this process writes is counted; what others write meanwhile comes on top of the limit.
+    """
+
+    def __init__(self) -> None:
+        self._found = self._limit = self._written = self._written_before = 0
+        self._due = self._warned = float("-inf")
+        self._lock = threading.Lock()
+        self._known = threading.Event()
+        self._known.set()  # where nobody watches there is nothing to wait for
+
+    def watched(self) -> None:
+        """Somebody looks from now on: a process that starts anew again and again must not write before it knows."""
+        if self._due == float("-inf"):
+            self._known.clear()
+
+    def look(self, consumer: KafkaConsumer, settings: ServiceSettings) -> None:
+        """Ask how full it is, if that is due; raises `KafkaError`."""
+        now = time.monotonic()
+        if now < self._due:
+            return
+        before = self._written
+        place = TopicPartition(settings.name(ARTICLES_DLQ.name), 0)
+        found = 0
+        if consumer.partitions_for_topic(place.topic):
+            ends = consumer.end_offsets([place], timeout_ms=10_000)
+            found = ends[place] - consumer.beginning_offsets([place], timeout_ms=10_000)[place]
+        with self._lock:
+            self._found, self._written_before, self._limit = found, before, settings.dlq_limit_records
+        self._due = now + QUEUE_LOOK_SECONDS
+        self._known.set()
+        DEAD_LETTERS_WAITING.set(found)
+        if found > settings.dlq_alarm_records and now >= self._warned + QUEUE_WARNING_SECONDS:
+            self._warned = now
+            log.warning("many dead letters wait: newsflow dlq list", at_most=found, limit=self._limit or None)
+
+    def take_room(self) -> str | None:
+        """Room for one more dead letter; where there is none, why and what to do. Waits for the first look."""
+        self._known.wait(FIRST_LOOK_SECONDS)
+        with self._lock:
+            records = self._found + self._written - self._written_before
+            if not self._limit or records < self._limit:
+                self._written += 1
+                return None
+        return (
+            f"the dead letter queue holds {records} records and DLQ_LIMIT_RECORDS allows {self._limit}: see "
+            "`newsflow dlq list`, then `newsflow dlq replay` or `newsflow dlq purge`"
+        )
+
+
+DEAD_LETTER_QUEUE = DeadLetterQueue()
+"""That of this process."""
+
 
 class Watchdog:
     """Turns health red, then calls `leave`, when records wait and the committed offset does not move.
@@ -48,7 +120,9 @@ class Watchdog:
         topic: str,
         assigned: Callable[[], set[int]],
         leave: Callable[[str], NoReturn],
+        queue: DeadLetterQueue = DEAD_LETTER_QUEUE,
     ) -> None:
+        self.queue = queue
         self.health, self.settings, self.group, self.topic = health, settings, group, topic
         self.assigned, self.leave = assigned, leave
         self._moved = time.monotonic()
@@ -58,6 +132,7 @@ class Watchdog:
 
     def start(self) -> None:
         """Look from now on, in a daemon thread."""
+        self.queue.watched()
         threading.Thread(target=self._run, name="watchdog", daemon=True).start()
 
     def batch_begins(self) -> None:
@@ -75,7 +150,6 @@ class Watchdog:
     def _run(self) -> None:
         consumer: KafkaConsumer | None = None
         while True:
-            time.sleep(min(LOOK_SECONDS, self.settings.stall_limit_seconds / 8))
             try:
                 if consumer is None:
                     consumer = KafkaConsumer(
@@ -86,6 +160,7 @@ class Watchdog:
                         request_timeout_ms=10_000,
                         metadata_max_age_ms=5_000,
                     )
+                self.queue.look(consumer, self.settings)
                 self._look(consumer)
                 self.health.green("kafka")
                 self.health.green("watchdog")
@@ -99,6 +174,7 @@ class Watchdog:
                 # The work changes what is read here while it is read. A watchdog that died would see nothing.
                 log.exception("the watchdog could not look")
                 self.health.red("watchdog", f"the watchdog cannot look: {type(error).__name__}")
+            time.sleep(min(LOOK_SECONDS, self.settings.stall_limit_seconds / 8))
 
     def _look(self, consumer: KafkaConsumer) -> None:
         now = time.monotonic()

@@ -10,16 +10,18 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 from elasticsearch import Elasticsearch
 
 from schemas.article import Paragraph, TaggedArticle
-from schemas.document import INDEX_ALIAS
+from schemas.dead_letter import REPLAYED
+from schemas.document import DEAD_LETTERS_ALIAS, INDEX_ALIAS, STANDBY_ALIAS, STORIES_ALIAS, first_index
 from schemas.reading import write_record
 from schemas.story import Story
-from schemas.topics import ARTICLES_STORIES, ARTICLES_TAGGED
+from schemas.topics import ARTICLES_DLQ, ARTICLES_STORIES, ARTICLES_TAGGED
 from services.cli.kafka_admin import lags
 from tests.live.conftest import Servers
 from tests.live.fault_proxy import NO_ANSWER, FaultProxy, Reply, Request, error
@@ -206,12 +208,15 @@ def test_t9_a_full_disk_blocks_and_is_cleared(pipeline: Pipeline, block: str) ->
     """
     with Elasticsearch(pipeline.elasticsearch) as client:
         alias = pipeline.name(INDEX_ALIAS)
+        # Elasticsearch looks at the disk every 30 s, and lifts the block itself where there is room.
+        client.cluster.put_settings(transient={"cluster.routing.allocation.disk.threshold_enabled": False})
         client.indices.put_settings(index=alias, settings={f"index.blocks.{block}": True})
         send(pipeline, [tagged(name) for name in ids(30)])
         pipeline.start("indexer", wait=False)
         wait_until(lambda: "waiting for Elasticsearch" in pipeline.log("indexer"), 30, pipeline.tails)
         assert lag(pipeline) == 30
         client.indices.put_settings(index=alias, settings={f"index.blocks.{block}": None})
+        client.cluster.put_settings(transient={"cluster.routing.allocation.disk.threshold_enabled": None})
     pipeline.wait_idle(groups=["indexer"])
     assert pipeline.documents().keys() == set(ids(30))
     assert pipeline.dead() == []
@@ -220,12 +225,41 @@ def test_t9_a_full_disk_blocks_and_is_cleared(pipeline: Pipeline, block: str) ->
 def test_a_missing_alias_is_no_fault_of_the_documents(pipeline: Pipeline) -> None:
     """Break: take `index_not_found_exception` out of `NOT_THE_DOCUMENT`."""
     alias = pipeline.name(INDEX_ALIAS)
+
+    def delete() -> None:
+        with Elasticsearch(pipeline.elasticsearch) as client:
+            client.indices.delete(index=next(iter(client.indices.get_alias(name=alias))))
+
+    pipeline.start("indexer")
+    delete()
+    send(pipeline, [tagged(name) for name in ids(10)])
+    wait_until(lambda: "waiting for Elasticsearch" in pipeline.log("indexer"), 30, pipeline.tails)
+    pipeline.set_up()
+    pipeline.wait_idle(groups=["indexer"])
+    assert pipeline.documents().keys() == set(ids(10))
+    assert pipeline.dead() == []
+
+
+def test_an_indexer_without_an_index_says_what_to_do_and_waits(pipeline: Pipeline) -> None:
+    """Break: leave out `_wait_for_the_index`: with an index of an older version all articles are dead letters."""
+    alias = pipeline.name(INDEX_ALIAS)
     with Elasticsearch(pipeline.elasticsearch) as client:
         index = next(iter(client.indices.get_alias(name=alias)))
+        made = client.indices.get(index=index)[index]
         client.indices.delete(index=index)
+        client.indices.delete_index_template(name=alias)
+        # As an older version had made it.
+        fields = {name: field for name, field in made["mappings"]["properties"].items() if name != "history"}
+        client.indices.create(
+            index=index,
+            aliases={alias: {"is_write_index": True}},
+            mappings=made["mappings"] | {"properties": fields},
+            settings={"analysis": made["settings"]["index"]["analysis"]},
+        )
     send(pipeline, [tagged(name) for name in ids(10)])
     pipeline.start("indexer", wait=False)
-    wait_until(lambda: "waiting for Elasticsearch" in pipeline.log("indexer"), 30, pipeline.tails)
+    wait_until(lambda: "run newsflow setup" in pipeline.log("indexer"), 30, pipeline.tails)
+    assert "history" in pipeline.log("indexer")
     pipeline.set_up()
     pipeline.wait_idle(groups=["indexer"])
     assert pipeline.documents().keys() == set(ids(10))
@@ -414,3 +448,61 @@ def test_stories_that_cannot_be_read_are_waited_for(pipeline: Pipeline, proxy: F
     assert refused == 3
     assert told(pipeline) == ("linked", ORIGINAL, 0.25, "A text.")
     assert pipeline.dead() == []
+
+
+# ---------------------------------------------------------------- what is kept for how long
+
+
+OLD, NEW, LATE, NEWER = ("1" * 32, "2" * 32, "3" * 32, "4" * 32)
+
+
+def dated(name: str, days_ago: float) -> TaggedArticle:
+    return tagged(name).model_copy(update={"published": datetime.now(UTC) - timedelta(days=days_ago)})
+
+
+def test_articles_past_their_retention_go_and_come_in_no_more(pipeline: Pipeline) -> None:
+    """Break: in `Retention.sweep` look for nothing, or in `_articles` leave out `is_expired`."""
+    standby = first_index(pipeline.name(INDEX_ALIAS)).replace("000001", "000002")
+    with Elasticsearch(pipeline.elasticsearch) as client:
+        client.indices.create(index=standby, aliases={pipeline.name(STANDBY_ALIAS): {"is_write_index": True}})
+        pipeline.start("indexer")
+        send(pipeline, [dated(OLD, 3), dated(NEW, 0.1)])
+        tell(pipeline, story(OLD), story(NEW))
+        pipeline.wait_idle(groups=["indexer"])
+        assert pipeline.documents().keys() == {OLD, NEW}, "all are kept where nobody says for how long"
+        assert pipeline.terminate("indexer") == 0
+        pipeline.start("indexer", INDEXER_RETENTION_DAYS="2", INDEXER_RETENTION_LOOK_SECONDS="0.5")
+        wait_until(lambda: pipeline.documents().keys() == {NEW}, 30, pipeline.tails)
+        send(pipeline, [dated(LATE, 3), dated(NEWER, 0)])
+        pipeline.wait_idle(groups=["indexer"])
+        assert pipeline.documents().keys() == {NEW, NEWER}
+        assert pipeline.dead() == []
+        for index in (pipeline.name(STANDBY_ALIAS), pipeline.name(STORIES_ALIAS)):
+            client.indices.refresh(index=index)
+            hits = client.search(index=index, query={"match_all": {}})["hits"]["hits"]
+            assert OLD not in {hit["_id"] for hit in hits}, index
+            assert NEW in {hit["_id"] for hit in hits}, index
+
+
+def test_an_open_dead_letter_is_shown_in_the_index_until_it_is_replayed(pipeline: Pipeline) -> None:
+    """Break: in `_read` pass over `articles-dlq`, or in `_letters` write a closed one too."""
+
+    def shown() -> list[dict[str, Any]]:
+        with Elasticsearch(pipeline.elasticsearch) as client:
+            client.indices.refresh(index=pipeline.name(DEAD_LETTERS_ALIAS))
+            hits = client.search(index=pipeline.name(DEAD_LETTERS_ALIAS))["hits"]["hits"]
+            return [hit["_source"] for hit in hits]
+
+    pipeline.start("indexer")
+    pipeline.send([b"{not json"], topic=ARTICLES_TAGGED.name)
+    pipeline.wait_idle(groups=["indexer"])
+    wait_until(lambda: len(shown()) == 1, 30, pipeline.tails)
+    (letter,) = shown()
+    assert (letter["stage"], letter["reason"], letter["text"]) == ("indexer", "invalid_json", "{not json")
+    (dead,) = pipeline.dead()
+    assert letter["id"] == dead.letter.id
+    marker = [(REPLAYED, dead.letter.id.encode())]
+    producer = pipeline.producer()
+    producer.send(pipeline.name(ARTICLES_DLQ.name), key=b"k", value=b"", headers=marker).get(timeout=30)
+    producer.close()
+    wait_until(lambda: shown() == [], 30, pipeline.tails)

@@ -91,7 +91,7 @@ def stack(monkeypatch: pytest.MonkeyPatch) -> Stack:
     monkeypatch.setenv("KAFKA_BOOTSTRAP_SERVERS", "127.0.0.1:1")
     monkeypatch.setenv("ELASTICSEARCH_URL", "http://127.0.0.1:1")
     monkeypatch.setattr(status, "lags", stack.look)
-    monkeypatch.setattr(status, "dead_records", lambda _: map(dead, ["cleaner", "tagger"]))
+    monkeypatch.setattr(status, "waiting", lambda _: [*map(dead, ["cleaner", "tagger"])])
     monkeypatch.setattr(ElasticsearchSettings, "connect", lambda _: Client(stack))
     monkeypatch.setattr(status, "read_run_file", stack.run_file)
     monkeypatch.setattr(status, "time", SimpleNamespace(monotonic=lambda: stack.now, sleep=stack.sleep))
@@ -123,6 +123,7 @@ def test_the_shape_that_scripts_rely_on(newsflow: Newsflow, stack: Stack) -> Non
         ],
         "indexed": 42,
         "dead_letters": 2,
+        "dead_letters_alarm": False,
         "entities": {"tagged": 0, "unsupported_language": 0, "languages": {}, "models": {}, "failed": 1},
         "services": [{"name": "cleaner", "ok": True, "reason": None}],
     }
@@ -156,6 +157,19 @@ def test_people_read_the_same(newsflow: Newsflow, stack: Stack) -> None:
     assert said.status == 1
     for text in ("articles-raw", "deduper", "42 articles in the index, 2 dead letters", "cleaner: starting"):
         assert text in said.out
+
+
+@pytest.mark.parametrize(("allowed", "alarm"), [("1", True), ("2", False)])
+def test_too_many_dead_letters_are_said(
+    newsflow: Newsflow, stack: Stack, monkeypatch: pytest.MonkeyPatch, allowed: str, alarm: bool
+) -> None:
+    monkeypatch.setenv("DLQ_ALARM_RECORDS", allowed)
+    said = newsflow("status", "--json")
+    assert (said.status, json.loads(said.out)["ok"]) == (0, True), "the services are well all the same"
+    assert json.loads(said.out)["dead_letters_alarm"] is alarm
+    said = newsflow("status")
+    assert said.status == 0
+    assert ("newsflow dlq purge" in " ".join(said.out.split())) is alarm
 
 
 def test_articles_in_which_names_were_not_looked_for_are_seen(newsflow: Newsflow, stack: Stack) -> None:

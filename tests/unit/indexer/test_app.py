@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import json
 import subprocess
 import sys
+import threading
 from collections import Counter
 from collections.abc import Callable, Sequence
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from kafka import TopicPartition
 from kafka.errors import CommitFailedError, KafkaConnectionError, KafkaError, KafkaTimeoutError
@@ -20,14 +20,18 @@ from schemas.article import TaggedArticle
 from schemas.dead_letter import read_dead_letter
 from schemas.reading import write_record
 from services.indexer import app
-from services.indexer.app import EXIT_FORBIDDEN, EXIT_UNDELIVERABLE, Indexer, Pending
-from services.indexer.index import Forbidden, Outcome, Stored, TooLarge, Unavailable, Verdict, Write
+from services.indexer.app import EXIT_FORBIDDEN, EXIT_UNDELIVERABLE, FIELDS, Batch, Indexer
+from services.indexer.index import Forbidden, Outcome, TooLarge, Unavailable, Verdict, Write
 from services.indexer.settings import IndexerSettings
+from services.indexer.writing import Pending, Writing
 from services.runtime import confirmed, group
 from services.runtime.watchdog import Watchdog
 from tests.unit.indexer.articles import tagged
+from tests.unit.indexer.memory_index import MemoryIndex
 
 TOPIC = "night-articles-tagged"
+
+TOPICS = [TOPIC, *(f"night-articles-{name}" for name in ("stories", "retagged", "retracted", "dlq"))]
 
 
 def place(partition: int) -> TopicPartition:
@@ -43,7 +47,13 @@ def record(
 ) -> Any:
     content = write_record(value) if isinstance(value, TaggedArticle) else value
     return SimpleNamespace(
-        topic=TOPIC, partition=partition, offset=offset, value=content, key=key, headers=list(headers)
+        topic=TOPIC,
+        partition=partition,
+        offset=offset,
+        value=content,
+        key=key,
+        headers=list(headers),
+        timestamp=1_767_225_600_000,
     )
 
 
@@ -70,11 +80,11 @@ class Consumer:
         self.closed: bool | None = None
 
     def subscribe(self, topics: list[str], listener: Any) -> None:
-        assert topics == [TOPIC, "night-articles-stories", "night-articles-retagged"]
+        assert topics == TOPICS
         self.listener = listener
 
     def topics(self) -> set[str]:
-        return {TOPIC, "night-articles-stories", "night-articles-retagged"}
+        return set(TOPICS)
 
     def assignment(self) -> set[TopicPartition]:
         return set(self.places)
@@ -126,36 +136,12 @@ class Queue:
         """Nothing is open."""
 
 
-class MemoryIndex:
-    """An index as the port describes it. `fault` may answer in its place, or raise."""
-
-    def __init__(self) -> None:
-        self.documents: dict[str, tuple[int, dict[str, Any]]] = {}
-        self.requests: list[list[str]] = []
-        self.fault: Callable[[list[str]], dict[str, Outcome]] = lambda names: {}
-
-    def write(self, documents: Sequence[Write]) -> list[Outcome]:
-        names = [document.id for document in documents]
-        self.requests.append(names)
-        assert len(self.requests) < 1_000, "no test needs so many: this would go on for ever"
-        told = self.fault(names)
-        return [told.get(document.id) or self._take(document) for document in documents]
-
-    def read(self, ids: Sequence[str]) -> dict[str, Stored]:
-        return {name: Stored(*self.documents[name]) for name in ids if name in self.documents}
-
-    def _take(self, document: Write) -> Outcome:
-        if document.id in self.documents and self.documents[document.id][0] > document.revision:
-            return Outcome(Verdict.SUPERSEDED)
-        self.documents[document.id] = (document.revision, json.loads(document.source))
-        return Outcome(Verdict.WRITTEN)
-
-
 class Scene:
     """An indexer and what it stands between."""
 
     def __init__(self, **settings: Any) -> None:
-        self.consumer, self.queue, self.index, self.stories = Consumer(), Queue(), MemoryIndex(), MemoryIndex()
+        self.consumer, self.queue = Consumer(), Queue()
+        self.index, self.stories, self.letters = MemoryIndex(), MemoryIndex(), MemoryIndex()
         self.settings = IndexerSettings(
             kafka_bootstrap_servers="127.0.0.1:1",
             elasticsearch_url="http://127.0.0.1:1",
@@ -166,12 +152,13 @@ class Scene:
         )
 
     def start(self) -> None:
-        self.indexer = Indexer(self.settings, self.index, self.stories)
+        self.indexer = Indexer(self.settings, self.index, self.stories, self.letters)
         self.indexer.health.green("start")
         self.indexer.partitions.on_partitions_assigned(self.consumer.places)
 
-    def settle(self, *records: Any) -> None:
-        self.indexer._settle(records)
+    def settle(self, *records: Any) -> Batch:
+        prepared = map(self.indexer.writing.prepare, records)
+        return self.indexer._settle(Batch(list(records), [each for each in prepared if each]))
 
     @property
     def dead(self) -> list[str]:
@@ -324,19 +311,24 @@ def test_an_answer_with_a_verdict_too_few_commits_nothing(scene: Scene, monkeypa
 # ---------------------------------------------------------------- requests and their size
 
 
+def size(item: Pending) -> int:
+    return len(item.write.source or b"")
+
+
+@settings(deadline=None)
 @given(st.lists(st.integers(1, 3_000), min_size=1, max_size=30))
 def test_requests_keep_the_order_and_the_bound(sizes: list[int]) -> None:
-    indexer = Indexer.__new__(Indexer)
-    indexer.settings = IndexerSettings(
+    writing = Writing.__new__(Writing)
+    writing.settings = IndexerSettings(
         kafka_bootstrap_servers="127.0.0.1:1", elasticsearch_url="http://127.0.0.1:1", bulk_bytes=2_048
     )
-    pending = [Pending(None, tagged("a"), Write(str(number), 1, b"x" * size)) for number, size in enumerate(sizes)]
-    requests = list(indexer._requests(pending))
+    pending = [Pending(None, tagged("a"), Write(str(number), 1, b"x" * each)) for number, each in enumerate(sizes)]
+    requests = list(writing._requests(pending))
     assert [item for request in requests for item in request] == pending
-    totals = [sum(len(item.write.source) for item in request) for request in requests]
+    totals = [sum(map(size, request)) for request in requests]
     assert all(total <= 2_048 or len(request) == 1 for total, request in zip(totals, requests, strict=True))
     # No request could have taken the first document of the next one.
-    first = [len(request[0].write.source) for request in requests[1:]]
+    first = [size(request[0]) for request in requests[1:]]
     assert all(total + more > 2_048 for total, more in zip(totals, first, strict=False))
 
 
@@ -373,7 +365,7 @@ def test_what_is_busy_in_one_half_is_tried_again(scene: Scene) -> None:
 
 def test_a_verdict_stands_while_another_request_has_none(make: Make) -> None:
     """Else a refused document is a dead letter once more with every try, however long the index is away."""
-    scene = make(bulk_bytes=1_024)
+    scene = make(bulk_bytes=1_024, bulk_in_flight=1)
     slow = 0
 
     def fault(names: list[str]) -> dict[str, Outcome]:
@@ -394,7 +386,7 @@ def test_a_verdict_stands_while_another_request_has_none(make: Make) -> None:
 
 def test_after_a_request_without_an_answer_the_others_wait(make: Make) -> None:
     """Each would wait out its own half minute, and Kafka for the next poll."""
-    scene = make(bulk_bytes=1_024)
+    scene = make(bulk_bytes=1_024, bulk_in_flight=1)
     waited: list[list[str]] = []
 
     def away(names: list[str]) -> dict[str, Outcome]:
@@ -580,7 +572,7 @@ def test_it_works_until_told_to_stop(make: Make, monkeypatch: pytest.MonkeyPatch
     scene.consumer.polled = [{}, {place(0): [record(3, tagged("a"))], place(1): [record(8, tagged("b"), 1)]}]
 
     def stop_when_empty() -> None:
-        if len(scene.consumer.paused_while_polling) == 4:
+        if scene.consumer.commits:
             scene.indexer.stopping = True
 
     scene.consumer.while_polling = stop_when_empty
@@ -588,31 +580,35 @@ def test_it_works_until_told_to_stop(make: Make, monkeypatch: pytest.MonkeyPatch
     assert scene.consumer.commits == [{0: 4, 1: 9}]
     assert scene.consumer.listener is scene.indexer.partitions
     assert scene.consumer.closed is True, "without a commit of what was only polled"
-    assert len(started) == 3, "one for each topic"
+    assert len(started) == len(TOPICS), "one for each topic"
     assert scene.indexer.health.reason is None
 
 
+def offsets(batch: Batch) -> list[int]:
+    return [record.offset for record in batch.records]
+
+
 def test_a_bulk_fills_up_while_more_comes(make: Make) -> None:
-    scene = make(bulk_records=4, bulk_wait_seconds=30)
+    scene = make(bulk_records=2, bulk_in_flight=2, bulk_wait_seconds=30)
     scene.consumer.polled = [
         {place(0): [record(0, tagged("a")), record(1, tagged("b"))]},
         {},
         {place(1): [record(7, tagged("c"), 1), record(8, tagged("d"), 1)]},
         {place(1): [record(9, tagged("e"), 1)]},
     ]
-    assert [each.offset for each in scene.indexer._fetch()] == [0, 1, 7, 8], "full, without waiting any longer"
+    assert offsets(scene.indexer._fetch(30)) == [0, 1, 7, 8], "full, without waiting any longer"
     assert len(scene.consumer.polled) == 1
 
 
 def test_a_bulk_does_not_wait_for_ever(make: Make) -> None:
     scene = make(bulk_wait_seconds=0.01)
     scene.consumer.polled = [{place(0): [record(0, tagged("a"))]}]
-    assert [each.offset for each in scene.indexer._fetch()] == [0]
-    assert scene.indexer._fetch() == []
+    assert offsets(scene.indexer._fetch(30)) == [0]
+    assert offsets(scene.indexer._fetch(0)) == []
 
 
 def test_what_is_revoked_while_a_bulk_fills_up_is_not_committed(make: Make) -> None:
-    scene = make(bulk_records=2, bulk_wait_seconds=30)
+    scene = make(bulk_records=2, bulk_in_flight=1, bulk_wait_seconds=30)
     scene.consumer.polled = [{place(1): [record(7, tagged("a"), 1)]}, {place(0): [record(0, tagged("b"))]}]
 
     def revoke() -> None:
@@ -621,8 +617,9 @@ def test_what_is_revoked_while_a_bulk_fills_up_is_not_committed(make: Make) -> N
             scene.indexer.partitions.on_partitions_revoked([place(1)])
 
     scene.consumer.while_polling = revoke
-    scene.settle(*scene.indexer._fetch())
+    scene.indexer._settle(scene.indexer._fetch(30))
     assert scene.consumer.commits == [{0: 1}]
+    assert scene.index.documents.keys() == {"b"}, "the other is another process's now"
 
 
 def test_the_indexer_and_a_stage_can_be_imported_together() -> None:
@@ -642,7 +639,7 @@ def test_a_broker_that_goes_away_while_polling_ends_nothing(make: Make, monkeypa
         polls += 1
         if polls <= 2:
             raise KafkaConnectionError("socket disconnected")
-        if not scene.consumer.polled:
+        if scene.consumer.commits:
             scene.indexer.stopping = True
 
     scene.consumer.while_polling = break_twice
@@ -660,3 +657,141 @@ def test_of_two_records_of_an_article_in_one_batch_the_later_one_counts(scene: S
     assert scene.index.requests == [["a"]]
     assert scene.index.documents["a"][1]["body"] == "again"
     assert scene.consumer.commits == [{0: 3}]
+
+
+# ---------------------------------------------------------------- more than one request at once
+
+
+def test_full_requests_are_written_at_once_and_an_article_by_one_thread(make: Make) -> None:
+    scene = make(bulk_records=2, bulk_in_flight=2)
+    together = threading.Barrier(2, timeout=10)
+
+    def both(names: list[str]) -> dict[str, Outcome]:
+        together.wait()  # broken where one waits for the other
+        return {}
+
+    scene.index.fault = both
+    scene.settle(
+        record(0, tagged("a")),
+        record(1, tagged("b")),
+        record(2, tagged("c")),
+        record(3, tagged("a", "new", revision=2)),
+    )
+    assert sorted(scene.index.requests) == [["a", "c"], ["b"]]
+    assert scene.index.documents["a"][1]["body"] == "new"
+    assert scene.consumer.commits == [{0: 4}]
+
+
+def test_what_fills_no_request_is_not_torn_apart(make: Make) -> None:
+    """Each request costs the index a write to disk."""
+    scene = make(bulk_records=10, bulk_in_flight=4)
+    scene.settle(*[record(offset, tagged(name)) for offset, name in enumerate("abcdef")])
+    assert scene.index.requests == [list("abcdef")]
+
+
+def test_the_next_records_are_fetched_while_the_others_are_written(scene: Scene) -> None:
+    fetched = threading.Event()
+    scene.consumer.polled = [{}, {place(0): [record(1, tagged("b"))]}]
+    scene.consumer.while_polling = lambda: None if scene.consumer.polled else fetched.set()
+    waited = []
+
+    def slow(names: list[str]) -> dict[str, Outcome]:
+        waited.append(fetched.wait(10))
+        return {}
+
+    scene.index.fault = slow
+    following = scene.settle(record(0, tagged("a")))
+    assert waited == [True]
+    assert scene.consumer.commits == [{0: 1}], "and nothing of the next ones"
+    assert (offsets(following), [each.id for each in following.pending]) == ([1], ["b"])
+    scene.consumer.while_polling = lambda: None
+    scene.index.fault = lambda _: {}
+    assert scene.indexer._settle(following).records == []
+    assert scene.consumer.commits == [{0: 1}, {0: 2}]
+
+
+def test_a_rebalance_waits_for_what_is_being_written(scene: Scene) -> None:
+    """The next owner writes the same documents: read, changed and written by two at once, one change is lost."""
+    writes, revoked = threading.Event(), threading.Event()
+    order = []
+
+    def slow(names: list[str]) -> dict[str, Outcome]:
+        writes.set()
+        revoked.wait(0.2)
+        order.append("written")
+        return {}
+
+    def rebalance() -> None:
+        if order == [] and writes.wait(10):
+            scene.consumer.places = {place(0)}
+            scene.indexer.partitions.on_partitions_revoked([place(1)])
+            order.append("revoked")
+            revoked.set()
+
+    scene.index.fault = slow
+    scene.consumer.while_polling = rebalance
+    scene.settle(record(0, tagged("a")), record(50, tagged("b"), partition=1))
+    assert order == ["written", "revoked"]
+    assert scene.consumer.commits == [{0: 1}]
+
+
+def test_what_was_fetched_meanwhile_and_then_revoked_is_read_again(scene: Scene) -> None:
+    scene.consumer.polled = [{place(1): [record(70, tagged("b"), partition=1)]}]
+    rebalanced = threading.Event()
+
+    def rebalance() -> None:
+        if not scene.consumer.polled and not rebalanced.is_set():
+            rebalanced.set()
+            scene.indexer.partitions.on_partitions_revoked([place(1)])
+            scene.indexer.partitions.on_partitions_assigned([place(1)])
+
+    def slow(names: list[str]) -> dict[str, Outcome]:
+        assert rebalanced.wait(10)
+        return {}
+
+    scene.consumer.while_polling = rebalance
+    scene.index.fault = slow
+    following = scene.settle(record(0, tagged("a")), record(60, tagged("c"), partition=1))
+    assert following.records == []
+    assert scene.consumer.sought == [(1, 60)]
+    assert scene.consumer.commits == [{0: 1}]
+
+
+def test_no_more_bytes_are_in_hand_than_said(make: Make) -> None:
+    scene = make(bulk_bytes=1_024, bulk_in_flight=2, bulk_wait_seconds=30)
+    large = "word " * 200
+    scene.consumer.polled = [{place(0): [record(number, tagged(str(number), large))]} for number in range(9)]
+    assert offsets(scene.indexer._fetch(30)) == [0, 1]
+
+
+# ---------------------------------------------------------------- before the first record
+
+
+def test_it_joins_no_group_before_the_index_can_take_a_document(
+    make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each document would be refused, and the whole stream become dead letters."""
+    monkeypatch.setattr(Watchdog, "start", lambda _: None)
+    scene = make()
+    scene.index.missing = [["history", "retracted"], ["history"]]
+    reasons = []
+
+    def sleep(seconds: float) -> None:
+        assert scene.consumer.listener is None
+        reasons.append(scene.indexer.health.reason)
+
+    monkeypatch.setattr("services.indexer.app.time.sleep", sleep)
+
+    def stop() -> None:
+        scene.indexer.stopping = True
+
+    scene.consumer.while_polling = stop
+    scene.indexer.run()
+    assert [str(each).split(": ")[-1] for each in reasons] == ["run newsflow setup"] * 2
+    assert scene.indexer.health.reason is None
+    assert scene.consumer.listener is not None
+
+
+def test_the_index_must_know_every_field_that_is_written() -> None:
+    assert {"@timestamp", "history", "retracted", "pipeline"} <= set(FIELDS)
+    assert "timestamp" not in FIELDS

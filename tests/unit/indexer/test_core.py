@@ -111,6 +111,7 @@ def test_every_field_has_its_place() -> None:
         "located": "Porto",
         "agency": "Lusa",
         "extra": {"desk": "city"},
+        "history": [],
         "pipeline": {
             "versions": ["cleaner 3", "model en-1.0", "tagger 1"],
             "flags": ["published_without_zone"],
@@ -339,3 +340,32 @@ def test_entities_of_another_text_are_not_taken(change: dict[str, Any]) -> None:
 def test_odd_spaces_of_an_author_make_no_other_text() -> None:
     article = FULL.model_copy(update={"kept": (Paragraph(index=0, text="Ada\u202fMarsh"),)})
     assert with_entities(stored(article), retagged(body_digest=digest_of_body(article.body))) is not None
+
+
+@pytest.mark.parametrize("character", ["\x00", "\x1e", "\x1f"])
+def test_what_an_index_refuses_in_suggestions_is_taken_out(character: str) -> None:
+    odd, plain = f"Ada{character}Marsh", "Ada Marsh"
+    article = FULL.model_copy(
+        update={
+            "headline": odd,
+            "people": (Entity(id="p", name=odd, count=1),),
+            "organisations": (Entity(id="o", name=odd, count=1),),
+            "places": (Place(id="l", name=odd, count=1),),
+        }
+    )
+    document = to_document(article, NOW)
+    found = Retagged(
+        id=article.id,
+        revision=article.revision,
+        body_digest=digest_of_body(document.body),
+        versions={},
+        people=article.people,
+        organisations=article.organisations,
+        places=article.places,
+    )
+    retagged = with_entities(json.loads(document.model_dump_json(by_alias=True)), found)
+    assert retagged is not None
+    assert document.headline == plain
+    for kind in ("people", "organisations", "places"):
+        assert [each.name for each in getattr(document, kind)] == [plain]
+        assert [each["name"] for each in retagged[kind]] == [plain]

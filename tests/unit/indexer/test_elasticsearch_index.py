@@ -55,7 +55,7 @@ ITEMS: dict[tuple[int, str | None], Verdict | type[Exception]] = {
 def test_the_verdict_on_a_document(status: int, kind: str | None) -> None:
     expected = ITEMS[status, kind]
     if isinstance(expected, Verdict):
-        outcome = _of_item(item(status, kind))
+        outcome = _of_item("index", item(status, kind))
         assert outcome.verdict is expected
         if kind:
             assert (str(status) in outcome.error, kind in outcome.error, "why" in outcome.error) == (
@@ -65,15 +65,15 @@ def test_the_verdict_on_a_document(status: int, kind: str | None) -> None:
             )
     else:
         with pytest.raises(expected, match=str(status)):
-            _of_item(item(status, kind))
+            _of_item("index", item(status, kind))
 
 
 def test_the_cause_is_told_and_a_long_error_is_cut() -> None:
     answer = item(400, "document_parsing_exception", "failed to parse")
     answer["error"]["caused_by"] = {"type": "number_format_exception", "reason": "For input: x"}
-    assert "For input: x" in _of_item(answer).error
+    assert "For input: x" in _of_item("index", answer).error
     answer["error"]["reason"] = "y" * 100_000
-    assert len(_of_item(answer).error) <= 500
+    assert len(_of_item("index", answer).error) <= 500
 
 
 # ---------------------------------------------------------------- the whole request
@@ -83,6 +83,7 @@ class Node(BaseNode):
     """Answers as told, and remembers what it was asked."""
 
     answer: tuple[int, bytes] | Exception = (200, b"")
+    alias_is_there: int | None = None
     asked: list[tuple[str, str, bytes, float | None]]
 
     def __init__(self, config: NodeConfig) -> None:
@@ -98,9 +99,13 @@ class Node(BaseNode):
         request_timeout: Any = None,
     ) -> Any:
         self.asked.append((method, target, body or b"", request_timeout))
+        if method == "HEAD" and isinstance(self.alias_is_there, int):
+            return self._answer(self.alias_is_there, b"{}")
         if isinstance(self.answer, Exception):
             raise self.answer
-        status, content = self.answer
+        return self._answer(*self.answer)
+
+    def _answer(self, status: int, content: bytes) -> Any:
         kind = "application/json" if content.startswith(b"{") else "text/html"
         fields = HttpHeaders({"x-elastic-product": "Elasticsearch", "content-type": kind})
         meta = elastic_transport.ApiResponseMeta(status, "1.1", fields, 0.0, self.config)
@@ -113,9 +118,9 @@ class Node(BaseNode):
 class Server:
     """An index behind a node."""
 
-    def __init__(self) -> None:
+    def __init__(self, standby: str | None = None) -> None:
         self.client = Elasticsearch("http://search.example:9200", node_class=Node)
-        self.index = ElasticsearchIndex(self.client, "news-articles", 7)
+        self.index = ElasticsearchIndex(self.client, "news-articles", 7, standby=standby)
         ((self.node),) = self.client.transport.node_pool.all()
 
     def answers(self, status: int, content: object) -> None:
@@ -209,3 +214,88 @@ def test_no_answer_is_not_now(server: Server, error: Exception) -> None:
     server.fails(error)
     with pytest.raises(Unavailable, match=type(error).__name__):
         server.index.write(WRITES)
+
+
+def test_what_is_deleted_goes_with_its_version_and_may_be_gone(server: Server) -> None:
+    gone = {"_id": "x", "status": 404, "result": "not_found"}
+    server.answers(200, {"errors": False, "took": 1, "items": [{"delete": item(200)}, {"delete": gone}]})
+    outcomes = server.index.write([Write("a", 3, None), Write("b", 4, None)])
+    assert [each.verdict for each in outcomes] == [Verdict.WRITTEN, Verdict.WRITTEN]
+    ((_, _, body, _),) = server.asked
+    assert [json.loads(line)["delete"]["version"] for line in body.splitlines()] == [3, 4]
+
+
+# ---------------------------------------------------------------- a second index that takes every write
+
+
+def both(server: Server, first: Sequence[dict[str, Any]], second: Sequence[dict[str, Any]]) -> list[Verdict]:
+    server.node.alias_is_there = 200  # type: ignore[attr-defined]
+    server.answers(200, {"errors": True, "took": 1, "items": [{"index": each} for each in (*first, *second)]})
+    return [outcome.verdict for outcome in server.index.write(WRITES)]
+
+
+@pytest.fixture
+def standing_by() -> Server:
+    return Server(standby="news-articles-standby")
+
+
+def test_each_document_goes_to_the_standby_too_in_the_same_request(standing_by: Server) -> None:
+    assert both(standing_by, [item(201)] * 2, [item(201)] * 2) == [Verdict.WRITTEN] * 2
+    (look, bulk) = standing_by.asked
+    assert look[:2] == ("HEAD", "/_alias/news-articles-standby")
+    lines = bulk[2].splitlines()
+    assert lines[1::2] == [write.source for write in WRITES] * 2
+    assert [json.loads(line)["index"].get("_index") for line in lines[::2]] == [None] * 2 + [
+        "news-articles-standby"
+    ] * 2
+    assert "require_alias=true" in bulk[1]
+
+
+def test_without_a_standby_there_is_one_index(standing_by: Server) -> None:
+    standing_by.node.alias_is_there = 404  # type: ignore[attr-defined]
+    assert standing_by.items(item(201), item(201)) == [Verdict.WRITTEN] * 2
+    assert len(standing_by.asked[-1][2].splitlines()) == 4
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "expected"),
+    [
+        (item(201), item(429, "busy"), Verdict.AGAIN),
+        (item(201), item(404, "index_not_found_exception"), Verdict.AGAIN),
+        (item(429, "busy"), item(201), Verdict.AGAIN),
+        (item(201), item(409, "version_conflict_engine_exception"), Verdict.WRITTEN),
+        (item(409, "version_conflict_engine_exception"), item(201), Verdict.SUPERSEDED),
+        # Neither a dead letter of what is in the index, nor one that is waited for without end.
+        (item(201), item(400, "strict_dynamic_mapping_exception"), Verdict.WRITTEN),
+        (item(400, "document_parsing_exception"), item(429, "busy"), Verdict.REFUSED),
+        (item(400, "document_parsing_exception"), item(201), Verdict.REFUSED),
+    ],
+)
+def test_the_verdict_is_the_first_indexs_once_the_second_had_its_own(
+    standing_by: Server, first: dict[str, Any], second: dict[str, Any], expected: Verdict
+) -> None:
+    assert both(standing_by, [first, item(201)], [second, item(201)]) == [expected, Verdict.WRITTEN]
+
+
+@pytest.mark.parametrize(("status", "expected"), [(503, Unavailable), (403, Forbidden), (429, Unavailable)])
+def test_whether_there_is_a_standby_must_be_known(
+    standing_by: Server, status: int, expected: type[Exception]
+) -> None:
+    standing_by.node.alias_is_there = status  # type: ignore[attr-defined]
+    with pytest.raises(expected):
+        standing_by.index.write(WRITES)
+    assert len(standing_by.asked) == 1, "nothing is written to one of two indices alone"
+
+
+# ---------------------------------------------------------------- what the index knows
+
+
+def test_fields_that_an_index_does_not_know_are_named(server: Server) -> None:
+    mappings = {"mappings": {"properties": {"id": {"type": "keyword"}, "body": {"type": "text"}}}}
+    server.answers(200, {"news-articles-v2-000001": mappings})
+    assert server.index.without(["id", "history", "body", "retracted"]) == ["history", "retracted"]
+    server.answers(404, {"error": {"type": "index_not_found_exception", "reason": "no such index"}, "status": 404})
+    assert server.index.without(["id", "body"]) == ["id", "body"], "where there is none, it is set up"
+    server.answers(503, {"error": {"type": "x", "reason": "y"}, "status": 503})
+    with pytest.raises(Unavailable):
+        server.index.without(["id"])

@@ -1,18 +1,22 @@
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
 from typing import Any, NoReturn
 
 import pytest
 from kafka import TopicPartition
 from kafka.errors import KafkaError, KafkaTimeoutError
+from structlog.testing import capture_logs
 
 from services.runtime.health import Health
 from services.runtime.settings import ServiceSettings
-from services.runtime.watchdog import GRACE, LAG, Watchdog
+from services.runtime.watchdog import DEAD_LETTERS_WAITING, GRACE, LAG, DeadLetterQueue, Watchdog
 
 TOPIC = "articles-raw"
+QUEUE = "articles-dlq"
 LIMIT = 100.0
 LATER = LIMIT * (1 + GRACE)
 
@@ -29,18 +33,30 @@ class Broker:
         self.begins = {0: 0, 1: 0}
         self.committed_: dict[int, int] = {}
         self.fails: Exception | None = None
+        self.queue: tuple[int, int] | None = (0, 0)
+        """Begin and end of the dead letter queue; none where it is missing."""
+        self.asked = 0
 
     def partitions_for_topic(self, topic: str) -> set[int] | None:
-        assert topic == TOPIC
         if self.fails:
             raise self.fails
+        if topic == QUEUE:
+            return {0} if self.queue else None
+        assert topic == TOPIC
         return set(self.ends) or None
 
     def end_offsets(self, partitions: list[TopicPartition], timeout_ms: int) -> dict[TopicPartition, int]:
-        return {each: self.ends[each.partition] for each in partitions}
+        return {each: self._ends(each)[1] for each in partitions}
 
     def beginning_offsets(self, partitions: list[TopicPartition], timeout_ms: int) -> dict[TopicPartition, int]:
-        return {each: self.begins[each.partition] for each in partitions}
+        return {each: self._ends(each)[0] for each in partitions}
+
+    def _ends(self, place: TopicPartition) -> tuple[int, int]:
+        if place.topic == QUEUE:
+            self.asked += 1
+            assert self.queue
+            return self.queue
+        return self.begins[place.partition], self.ends[place.partition]
 
     def committed(self, partition: TopicPartition, timeout_ms: int) -> int | None:
         return self.committed_.get(partition.partition)
@@ -61,8 +77,21 @@ class Scene:
         self.left: list[str] = []
 
     def start(self) -> None:
-        settings = ServiceSettings(kafka_bootstrap_servers="127.0.0.1:1", stall_limit_seconds=LIMIT)
-        self.watchdog = Watchdog(self.health, settings, "cleaner", TOPIC, lambda: self.assigned, self.leave)
+        self.queue = DeadLetterQueue()
+        self.settings = ServiceSettings(
+            kafka_bootstrap_servers="127.0.0.1:1",
+            stall_limit_seconds=LIMIT,
+            dlq_alarm_records=10,
+            dlq_limit_records=20,
+        )
+        self.watchdog = Watchdog(
+            self.health, self.settings, "cleaner", TOPIC, lambda: self.assigned, self.leave, self.queue
+        )
+
+    def look_at_queue(self, begin: int, end: int, after: float = 10.0) -> None:
+        self.now += after
+        self.broker.queue = (begin, end)
+        self.queue.look(self.broker, self.settings)
 
     def leave(self, why: str) -> NoReturn:
         self.left.append(why)
@@ -299,3 +328,99 @@ def test_no_error_ends_the_watch(scene: Scene, monkeypatch: pytest.MonkeyPatch) 
     broken: dict[int, Exception | None] = {3: RuntimeError("Set changed size during iteration"), 4: None}
     run(scene, monkeypatch, broken, until=10)
     assert scene.health.reason is None
+
+
+# ---------------------------------------------------------------- the dead letter queue
+
+
+def waiting() -> float:
+    ((sample),) = next(iter(DEAD_LETTERS_WAITING.collect())).samples
+    return float(sample.value)
+
+
+def test_what_lies_in_the_queue_is_a_metric(scene: Scene) -> None:
+    scene.look_at_queue(100, 107)
+    assert waiting() == 7
+
+
+def test_each_look_of_the_watchdog_is_one_at_the_queue_too(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    scene.broker.queue = (0, 3)
+    run(scene, monkeypatch, {}, until=2)
+    assert waiting() == 3
+
+
+def test_several_watchdogs_look_at_the_queue_as_often_as_one(scene: Scene) -> None:
+    scene.look_at_queue(0, 1)
+    asked = scene.broker.asked
+    for _ in range(4):
+        scene.look_at_queue(0, 2, after=1)
+    assert (scene.broker.asked, waiting()) == (asked, 1)
+    scene.look_at_queue(0, 2, after=1)
+    assert waiting() == 2
+
+
+def test_a_missing_queue_is_an_empty_one(scene: Scene) -> None:
+    scene.broker.queue = None
+    scene.queue.look(scene.broker, scene.settings)
+    assert waiting() == 0
+
+
+def warnings(capture: list[Any]) -> list[int]:
+    return [each["at_most"] for each in capture if each["log_level"] == "warning"]
+
+
+def test_too_many_are_said_once_a_minute(scene: Scene) -> None:
+    with capture_logs() as logged:
+        scene.look_at_queue(0, 10)
+        assert warnings(logged) == []
+        for end in (11, 12, 13, 14, 15):
+            scene.look_at_queue(0, end, after=10)
+        assert warnings(logged) == [11]
+        scene.look_at_queue(0, 16, after=20)
+        assert warnings(logged) == [11, 16]
+        scene.look_at_queue(10, 16, after=100)
+        assert warnings(logged) == [11, 16]
+
+
+def test_at_the_limit_there_is_no_room_and_it_is_said_what_to_do(scene: Scene) -> None:
+    scene.look_at_queue(100, 119)
+    assert scene.queue.take_room() is None
+    why = scene.queue.take_room()
+    assert why is not None, "the one before was counted, though nobody has looked again"
+    for text in (
+        "20 records",
+        "DLQ_LIMIT_RECORDS",
+        "newsflow dlq list",
+        "newsflow dlq replay",
+        "newsflow dlq purge",
+    ):
+        assert text in why
+    scene.look_at_queue(110, 120)
+    assert [scene.queue.take_room() is None for _ in range(11)] == [True] * 10 + [False]
+
+
+def test_without_a_limit_there_is_always_room(scene: Scene) -> None:
+    scene.settings = scene.settings.model_copy(update={"dlq_limit_records": 0})
+    scene.look_at_queue(0, 10_000_000)
+    assert scene.queue.take_room() is None
+
+
+def test_nobody_writes_before_the_first_look(scene: Scene) -> None:
+    """A process that starts again and again would else write some records each time."""
+    scene.queue.watched()
+    found: list[str | None] = []
+    writer = threading.Thread(target=lambda: found.append(scene.queue.take_room()), daemon=True)
+    writer.start()
+    writer.join(0.2)
+    assert writer.is_alive()
+    scene.look_at_queue(0, 20)
+    writer.join(10)
+    assert len(found) == 1
+    assert "20 records" in (found[0] or "")
+
+
+def test_threads_take_no_more_room_than_there_is(scene: Scene) -> None:
+    scene.look_at_queue(0, 0)
+    with ThreadPoolExecutor(8) as pool:
+        taken = list(pool.map(lambda _: scene.queue.take_room(), range(200)))
+    assert taken.count(None) == 20
