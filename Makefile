@@ -7,7 +7,7 @@ LOCK := deploy/locks/development.txt
 export OPENBLAS_NUM_THREADS := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo demo-picture test lint fetch unit contract live test-compose quality bench bench-memory bench-cleaner bench-repeats fuzz faults lock clean
+.PHONY: help setup demo demo-picture test lint fetch unit contract live test-compose quality bench bench-memory bench-cleaner bench-repeats bench-indexer fuzz faults lock clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -61,6 +61,9 @@ bench: setup ## The whole pipeline against the bare model, in one run; then benc
 
 bench-repeats: setup ## What the memories cost as they grow; deduper and linker against the tagger
 	@$(BIN)/python -m tests.bench.repeats
+
+bench-indexer: setup ## The indexer against the client's own parallel_bulk, in one run
+	@$(BIN)/python -m tests.bench.indexer
 
 bench-memory: setup ## How large the tagger gets over 50,000 articles (takes ten minutes)
 	@$(BIN)/python -m tests.bench.memory

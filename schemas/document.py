@@ -137,18 +137,22 @@ class EarlierVersion(Part):
 
 
 class Retracted(Part):
-    """That an article was taken out: when, by whom, why, and whether newer revisions stay out too."""
+    """That an article was taken out: when, by whom, why, and whether newer revisions stay out too.
+
+    Once a person has `withdrawn` it, any revision comes in again, those from before too.
+    """
 
     time: datetime
     by: str
     reason: str | None = None
     hold: bool = False
+    withdrawn: bool = False
 
 
 class RetractedDocument(Part):
-    """What is left of a retracted article under its id: nothing of its text. `revision` is that of the document.
+    """What is left of a retracted article under its id: nothing of its text. `revision` is that of what was there.
 
-    A copy that comes late finds it there and loses, as it would to any newer revision.
+    A copy that comes late finds it there, and stays out by the time at which Kafka had it.
     """
 
     id: str
@@ -184,6 +188,10 @@ class ArticleDocument(Part):
     agency: str | None = None
     extra: dict[str, str]
     history: tuple[EarlierVersion, ...] = Field(default=(), description="Earlier revisions, the newest first.")
+    cleared: datetime | None = Field(
+        default=None,
+        description="What Kafka had of the article up to then was taken out, and is not in the history either.",
+    )
     pipeline: Pipeline
 
 

@@ -24,13 +24,16 @@ VERBS: dict[str, tuple[str, str]] = {
     "indexer": ("services.cli.worker:indexer", "Run one indexer process."),
     "process": ("services.cli.process:process", "What the pipeline makes of articles; nothing is sent."),
     "search": ("services.cli.search:search", "Search the articles."),
+    "index": ("services.cli.index:app", "Does the index fit this version, and the way to another one."),
     "retag": (
         "services.cli.retag:retag",
         "Find the names of stored articles anew, with another model or names of your own.",
     ),
+    "history": ("services.cli.history:history", "What an article said before its corrections."),
+    "retract": ("services.cli.retract:retract", "Take articles out of the index, and keep them out."),
     "story": ("services.cli.story:story", "The copies of one story, and what differs between them."),
     "status": ("services.cli.status:status", "Lag, counts, dead letters and health."),
-    "dlq": ("services.cli.dlq:app", "Look at dead letters, and publish them again."),
+    "dlq": ("services.cli.dlq:app", "Look at dead letters, publish them again, or give them up."),
     "boilerplate": (
         "services.cli.boilerplate:app",
         "The lines that a publisher puts under everything: learned, allowed, denied.",

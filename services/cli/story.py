@@ -12,6 +12,7 @@ from rich.table import Table
 
 from schemas.document import INDEX_ALIAS
 from services.cli.addresses import errors, settings_of
+from services.cli.history import retracted_line
 from services.cli.terminal import shown
 from services.runtime.elasticsearch import ElasticsearchSettings
 
@@ -34,6 +35,10 @@ def story(
     if answer is None:
         errors.print(f"There is no article {id_}: newsflow search --json gives ids", markup=False)
         raise typer.Exit(1)
+    if answer["retracted"] is not None:
+        errors.print(shown(retracted_line(id_, answer["retracted"])), soft_wrap=True)
+        if not answer["total"]:
+            raise typer.Exit(1)
     if json_:
         typer.echo(json.dumps(answer, ensure_ascii=False))
     else:
@@ -41,9 +46,12 @@ def story(
 
 
 def copies(client: Elasticsearch, alias: str, name: str) -> dict[str, Any] | None:
-    """The story of the article, in the shape of `newsflow story --json`; None where there is no such article."""
+    """The story of the article, in the shape of `newsflow story --json`; None where there is no such article.
+
+    Of an article that was taken out nobody knows the story, unless it was the first one: its copies are there.
+    """
     try:
-        source = client.get(index=alias, id=name, source_includes=["pipeline.story_id"])["_source"]
+        source = client.get(index=alias, id=name, source_includes=["pipeline.story_id", "retracted"])["_source"]
     except NotFoundError:
         return None
     # An article written by an older version has no story.
@@ -54,13 +62,14 @@ def copies(client: Elasticsearch, alias: str, name: str) -> dict[str, Any] | Non
         sort=[{"@timestamp": "asc"}, {"id": "asc"}],
         size=MOST_COPIES,
         track_total_hits=True,
-        source_excludes=["mentions", "people", "organisations", "places", "extra"],
+        source_excludes=["mentions", "people", "organisations", "places", "extra", "history"],
         timeout="10s",
     )
     sources = [hit["_source"] for hit in answer["hits"]["hits"]]
     first = sources[0]["body"].split("\n\n") if sources else []
     return {
         "story_id": story_id,
+        "retracted": source.get("retracted"),
         "total": answer["hits"]["total"]["value"],
         "copies": [_copy(source, first) for source in sources],
     }

@@ -30,6 +30,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from services.gateway.core import (
     Body,
+    Client,
     Problem,
     Record,
     Rejected,
@@ -38,6 +39,7 @@ from services.gateway.core import (
     is_gzip,
     packing,
     read_articles,
+    tombstone,
 )
 from services.gateway.keys import ANYBODY, BadKeys, KeysFile
 from services.gateway.openapi import openapi
@@ -81,6 +83,9 @@ CROWD = 2
 
 REQUESTS = Counter("newsflow_gateway_requests", "Requests by the status of the answer", ["status"])
 ACCEPTED = Counter("newsflow_gateway_accepted_articles", "Articles that Kafka confirmed and the sender was told so")
+TOMBSTONES = Counter(
+    "newsflow_gateway_accepted_tombstones", "Tombstones that Kafka confirmed and the sender was told so"
+)
 REFUSED = Counter("newsflow_gateway_refused", "Problems that senders were told, by reason", ["reason"])
 IN_FLIGHT = Gauge("newsflow_gateway_in_flight_records", "Records that Kafka has not confirmed yet")
 
@@ -142,6 +147,9 @@ class Incoming:
         return self.ended
 
 
+Read = Callable[[Request, Incoming], Awaitable[list[Record]]]
+
+
 class Gateway:
     """The web application, without its server."""
 
@@ -152,6 +160,7 @@ class Gateway:
         self.budget = Budget(settings.in_flight_records, settings.in_flight_bytes)
         routes = [
             Route("/v1/articles", self._articles, methods=["POST"]),
+            Route("/v1/articles/{id}", self._tombstone, methods=["DELETE"]),
             Route("/openapi.json", _describe, methods=["GET"]),
         ]
         self._app = Starlette(routes=routes, exception_handlers={HTTPException: _no_such})
@@ -172,9 +181,16 @@ class Gateway:
         return Incoming(receive, asyncio.get_running_loop().time() + self.settings.body_seconds)
 
     async def _articles(self, request: Request) -> Response:
+        return await self._taken(request, self._read, ACCEPTED)
+
+    async def _tombstone(self, request: Request) -> Response:
+        return await self._taken(request, self._read_tombstone, TOMBSTONES)
+
+    async def _taken(self, request: Request, read: Read, accepted: Counter) -> Response:
+        """Answers when Kafka has what `read` finds in the request."""
         incoming = self._incoming(request.receive)
         try:
-            records = await self._read(request.headers, incoming)
+            records = await read(request, incoming)
             await self._confirmed(records)
         except Rejected as rejected:
             # A client that waits for leave to send its body has not sent any.
@@ -187,12 +203,25 @@ class Gateway:
             log.error("a request failed", error=type(error).__name__, place=f"{last.filename}:{last.lineno}")
             problem = Problem(HTTPStatus.INTERNAL_SERVER_ERROR, "failed", "a bug of the gateway: please report it")
             return _refusal(Rejected(problem), 0, close=True)
-        ACCEPTED.inc(len(records))
+        accepted.inc(len(records))
         return _json(HTTPStatus.ACCEPTED, {"accepted": [{"id": record.id} for record in records]})
 
-    async def _read(self, headers: Mapping[str, str], incoming: Incoming) -> list[Record]:
+    def _client(self, request: Request) -> Client:
+        return self.keys.client_of(request.headers.get("authorization")) if self.keys else ANYBODY
+
+    async def _read_tombstone(self, request: Request, incoming: Incoming) -> list[Record]:
+        """The record of a request that has no body, with room for it in the budget; raises `Rejected`."""
+        record = tombstone(request.path_params["id"], request.query_params, self._client(request))
+        if not await incoming.throw_away():
+            error = "the body did not come to its end: leave it out, it is not needed"
+            raise Rejected(Problem(HTTPStatus.REQUEST_TIMEOUT, "slow_body", error))
+        self.budget.take(1, 0)
+        return [record]
+
+    async def _read(self, request: Request, incoming: Incoming) -> list[Record]:
         """The records of a request, with room for them in the budget; raises `Rejected`."""
-        client = self.keys.client_of(headers.get("authorization")) if self.keys else ANYBODY
+        headers = request.headers
+        client = self._client(request)
         form = form_of(headers.get("content-type"))
         body = Body(self.settings.body_bytes, gzip=is_gzip(headers.get("content-encoding")))
         # Only to say so sooner: what comes in is counted in any case.
@@ -245,7 +274,7 @@ class Gateway:
 
 
 def _size(records: Sequence[Record]) -> int:
-    return sum(len(record.value) for record in records)
+    return sum(len(record.value or b"") for record in records)
 
 
 def _json(status: HTTPStatus, content: Mapping[str, Any], **headers: str) -> Response:
@@ -268,14 +297,17 @@ async def _describe(_: Request) -> Response:
     return _json(HTTPStatus.OK, openapi())
 
 
+WAYS = "articles go to POST /v1/articles, and DELETE /v1/articles/ID takes one out"
+
+
 async def _no_such(_: Request, error: Exception) -> Response:
     """The framework's own answers, which are 404 and 405, in our form."""
     if not isinstance(error, HTTPException):
         raise TypeError("handles HTTPException only")
     status = HTTPStatus(error.status_code)
-    text = "no such path: articles go to POST /v1/articles, and GET /openapi.json describes it"
+    text = f"no such path: {WAYS}, and GET /openapi.json describes it"
     if status is HTTPStatus.METHOD_NOT_ALLOWED:
-        text = "no such method here: articles go to POST /v1/articles"
+        text = f"no such method here: {WAYS}"
     shown = Problem(status, status.name.lower(), text).shown()
     return JSONResponse({"errors": [shown]}, status_code=status, headers=error.headers)
 

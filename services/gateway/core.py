@@ -15,7 +15,8 @@ from pydantic import ValidationError
 from schemas.article import RawArticle
 from schemas.cloudevents import BINARY_SPECVERSION, CONTENT_TYPE, Header, unwrap
 from schemas.identity import article_id
-from schemas.reading import Refused, read_record, write_record
+from schemas.reading import Refused, read_record, refusal, write_record
+from schemas.retraction import is_article_id
 from schemas.topics import ARTICLES_RAW, MAX_RAW_BYTES
 
 SHOWN_PROBLEMS = 100
@@ -73,10 +74,10 @@ class Client:
 
 @dataclass(frozen=True)
 class Record:
-    """A record for `articles-raw`: the article id, which is its key, and its value."""
+    """A record for `articles-raw`: the article id, which is its key, and its value; None takes the article out."""
 
     id: str
-    value: bytes
+    value: bytes | None
 
 
 class Form(StrEnum):
@@ -234,6 +235,43 @@ def _record(value: bytes | None, client: Client) -> Record:
     if len(value) > MAX_RAW_BYTES:
         raise Refused("too_large", f"the record has {len(value)} bytes, more than the {MAX_RAW_BYTES} allowed")
     return Record(article_id(article), value)
+
+
+PROOF = ("publisher", "id", "url")
+"""Parameters that say whose article it is, as its record said it."""
+
+
+def tombstone(name: str, stated: Mapping[str, str], client: Client) -> Record:
+    """The record that takes out the article with the id `name`; raises `Rejected`.
+
+    An article id does not show its publisher: who may send for some publishers only gives in `stated` what the id
+    was made of.
+    """
+    if not is_article_id(name.encode()):
+        error = "id: must be an article id, as a 202 names it: 32 hexadecimal digits in small letters"
+        raise Rejected(Problem(HTTPStatus.UNPROCESSABLE_ENTITY, "invalid_id", error, field="id"))
+    if client.publishers is not None:
+        _check_owner(name, {each: stated[each] for each in PROOF if each in stated}, client.publishers)
+    return Record(name, None)
+
+
+def _check_owner(name: str, stated: Mapping[str, str], publishers: frozenset[str]) -> None:
+    if stated.get("publisher") not in publishers:
+        raise Rejected(Problem(HTTPStatus.FORBIDDEN, FORBIDDEN, NOT_SHOWN, field="publisher"))
+    try:
+        article = RawArticle.model_validate({**stated, "body": "any"})
+    except ValidationError as wrong:
+        refused = refusal(wrong)
+        raise Rejected(Problem(HTTPStatus.UNPROCESSABLE_ENTITY, refused.reason, refused.error)) from None
+    if article_id(article) != name:
+        error = "publisher: the article of this publisher with this id or url has another article id"
+        raise Rejected(Problem(HTTPStatus.FORBIDDEN, FORBIDDEN, error, field="publisher"))
+
+
+NOT_SHOWN = (
+    "publisher: this key is for some publishers only: show that the article is one of theirs, with "
+    "`?publisher=…&id=…` or `?publisher=…&url=…` as its record had them"
+)
 
 
 def _problem(number: int, value: bytes, form: Form, refused: Refused) -> Problem:

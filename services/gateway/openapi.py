@@ -12,7 +12,7 @@ from schemas.export import EXPORTED, RAW_EXAMPLE, VERSION, exported, schema_file
 from schemas.identity import article_id
 from schemas.reading import read_record
 from schemas.topics import ARTICLES_RAW
-from services.gateway.core import CONTENT_TYPES, SHOWN_PROBLEMS, Form
+from services.gateway.core import CONTENT_TYPES, PROOF, SHOWN_PROBLEMS, Form
 
 FILE = "gateway.openapi.json"
 
@@ -36,6 +36,26 @@ ANSWERS = {
     "again after `retry-after`. Sending twice is harmless.",
 }
 """Every status that the gateway answers with, and what it means."""
+
+DELETE_ANSWERS = ANSWERS | {
+    HTTPStatus.ACCEPTED: "Kafka has confirmed that the article is taken out; its id.",
+    HTTPStatus.BAD_REQUEST: "The request did not come to its end. Nothing was taken.",
+    HTTPStatus.REQUEST_TIMEOUT: "A body, which is not needed, did not come to its end. Nothing was taken.",
+    HTTPStatus.FORBIDDEN: "The key is for some publishers only, and the parameters don't show that the article is "
+    "one of theirs.",
+    HTTPStatus.UNPROCESSABLE_ENTITY: "What stands in the path is no article id, or a parameter cannot be used.",
+    HTTPStatus.INTERNAL_SERVER_ERROR: "A bug of the gateway. The article may be taken out or not; asking twice is "
+    "harmless.",
+    HTTPStatus.SERVICE_UNAVAILABLE: "Kafka has not confirmed in time, or too many connections are open: send it "
+    "again after `retry-after`. Asking twice is harmless.",
+}
+"""The same for taking an article out."""
+
+NOT_FOR_DELETE = (
+    HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+    HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
+)
+"""About what is in a body: this request needs none."""
 
 RETRY = (HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE)
 
@@ -63,7 +83,11 @@ def openapi() -> dict[str, Any]:
             "description": "Articles over HTTP, for those who don't speak Kafka.",
             "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
         },
-        "paths": {"/v1/articles": {"post": _post()}, "/openapi.json": {"get": _get()}},
+        "paths": {
+            "/v1/articles": {"post": _post()},
+            "/v1/articles/{id}": {"delete": _delete()},
+            "/openapi.json": {"get": _get()},
+        },
         "components": {
             "schemas": {"RawArticle": article, "Accepted": ACCEPTED, "Errors": ERRORS},
             "securitySchemes": {
@@ -80,6 +104,10 @@ def export(folder: Path = EXPORTED) -> Path:
     return path
 
 
+ARTICLE_ID = {"type": "string", "pattern": "^[0-9a-f]{32}$"}
+
+RAW_EXAMPLE_ID = article_id(read_record(ARTICLES_RAW, json.dumps(RAW_EXAMPLE).encode()))
+
 ACCEPTED = {
     "type": "object",
     "required": ["accepted"],
@@ -89,7 +117,7 @@ ACCEPTED = {
             "items": {
                 "type": "object",
                 "required": ["id"],
-                "properties": {"id": {"type": "string", "pattern": "^[0-9a-f]{32}$"}},
+                "properties": {"id": ARTICLE_ID},
             },
         }
     },
@@ -130,7 +158,42 @@ def _post() -> dict[str, Any]:
             "required": True,
             "content": {media: _media(form) for media, form in CONTENT_TYPES.items()},
         },
-        "responses": {str(status.value): _answer(status) for status in ANSWERS},
+        "responses": {str(status.value): _answer(status, text) for status, text in ANSWERS.items()},
+    }
+
+
+def _delete() -> dict[str, Any]:
+    proof = (
+        "What the article's record had in this field. For a key that is for some publishers only: `publisher`, and "
+        "`id` or `url`, show whose article it is. Others need none of them."
+    )
+    parameters: list[dict[str, Any]] = [
+        {
+            "name": "id",
+            "in": "path",
+            "required": True,
+            "description": "The article id, as the answer to the article names it.",
+            "schema": ARTICLE_ID,
+            "example": RAW_EXAMPLE_ID,
+        }
+    ]
+    parameters += [
+        {"name": name, "in": "query", "description": proof, "schema": {"type": "string", "minLength": 1}}
+        for name in PROOF
+    ]
+    return {
+        "operationId": "retractArticle",
+        "summary": "Take an article out.",
+        "description": "Answers when Kafka has confirmed the tombstone; the article is gone from the index moments "
+        "later. An id that was never sent is taken too, and so is one a second time. Sent again with a newer "
+        "revision, the article comes in again.",
+        "security": [{"key": []}, {}],
+        "parameters": parameters,
+        "responses": {
+            str(status.value): _answer(status, text)
+            for status, text in DELETE_ANSWERS.items()
+            if status not in NOT_FOR_DELETE
+        },
     }
 
 
@@ -167,15 +230,14 @@ def _media(form: Form) -> dict[str, Any]:
     }
 
 
-def _answer(status: HTTPStatus) -> dict[str, Any]:
-    answer: dict[str, Any] = {"description": ANSWERS[status]}
+def _answer(status: HTTPStatus, text: str) -> dict[str, Any]:
+    answer: dict[str, Any] = {"description": text}
     if status is HTTPStatus.ACCEPTED:
-        name = article_id(read_record(ARTICLES_RAW, json.dumps(RAW_EXAMPLE).encode()))
         media: dict[str, Any] = {"schema": {"$ref": "#/components/schemas/Accepted"}}
-        media["example"] = {"accepted": [{"id": name}]}
+        media["example"] = {"accepted": [{"id": RAW_EXAMPLE_ID}]}
     else:
         media = {"schema": {"$ref": "#/components/schemas/Errors"}}
-    if status is HTTPStatus.UNPROCESSABLE_ENTITY:
+    if text is ANSWERS[HTTPStatus.UNPROCESSABLE_ENTITY]:
         media["example"] = ERROR_EXAMPLE
     answer["content"] = {"application/json": media}
     if status in RETRY:

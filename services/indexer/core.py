@@ -11,6 +11,8 @@ from itertools import pairwise
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
+from pydantic import TypeAdapter
+
 from schemas.article import PLAIN_SPACES, Entity, Place, Retagged, TaggedArticle, digest_of_body
 from schemas.document import (
     RESERVED,
@@ -173,36 +175,52 @@ def correct(present: Mapping[str, Any] | None, incoming: Sequence[ArticleDocumen
     The highest revision stands, of that the last record; the others are its history, in whatever order they came.
     None where nothing changes: all of it is there, or the article was taken out and stays out.
     """
-    coming = sorted(incoming, key=lambda each: each.revision)
-    if present is not None and "retracted" in present:
-        coming = [each for each in coming if _may_come(each.revision, present)]
-        present = None
+    coming = [each for each in sorted(incoming, key=lambda each: each.revision) if _may_come(each, present)]
     if not coming:
         return None
-    newest = coming[-1]
+    newest, cleared = coming[-1], _cleared(present)
+    if present is not None and "retracted" in present:
+        present = None
     if present is None and len(coming) == 1:
-        return _as_it_came(newest, ())
+        return _as_it_came(newest, (), cleared)
     earlier = [*present.get("history", ()), _version(present)] if present else []
     versions = {each["revision"]: each for each in [*earlier, *map(_version_of, coming)]}
     history = _history(versions.pop(max(versions)), versions.values(), keep)
     if present is None or present["revision"] <= newest.revision:
-        return _as_it_came(newest, history)
+        return _as_it_came(newest, history, cleared)
     if history == list(present.get("history", ())):
         return None
     source = json.dumps({**present, "history": history}, ensure_ascii=False).encode()
     return Corrected(present["revision"], source, incoming=False)
 
 
-def _as_it_came(document: ArticleDocument, history: Sequence[Mapping[str, Any]]) -> Corrected:
-    document = document.model_copy(update={"history": tuple(EarlierVersion(**each) for each in history)})
+def _as_it_came(
+    document: ArticleDocument, history: Sequence[Mapping[str, Any]], cleared: datetime | None
+) -> Corrected:
+    earlier = tuple(EarlierVersion(**each) for each in history)
+    document = document.model_copy(update={"history": earlier, "cleared": cleared})
     return Corrected(
         document.revision, document.model_dump_json(by_alias=True, exclude_none=True).encode(), incoming=True
     )
 
 
-def _may_come(revision: int, left: Mapping[str, Any]) -> bool:
-    """Whether a revision comes in again where `left` is what is left of its article."""
-    return not left["retracted"].get("hold") and revision > left["revision"]
+def _may_come(document: ArticleDocument, present: Mapping[str, Any] | None) -> bool:
+    """Whether a revision comes in, by when Kafka had it: what was taken out by then stays out."""
+    retracted = present.get("retracted", {}) if present else {}
+    if retracted.get("hold"):
+        return False
+    cleared = _cleared(present)
+    return cleared is None or document.event.created > cleared
+
+
+def _cleared(present: Mapping[str, Any] | None) -> datetime | None:
+    """Up to when all that Kafka had of an article was taken out; None where nothing was."""
+    if present is None:
+        return None
+    if "retracted" in present:
+        withdrawn = present["retracted"].get("withdrawn")
+        return None if withdrawn else datetime.fromisoformat(present["retracted"]["time"])
+    return datetime.fromisoformat(present["cleared"]) if present.get("cleared") else None
 
 
 KEPT_FIELDS = ("headline", "summary", "body", "byline", "published", "modified")
@@ -267,33 +285,50 @@ def is_expired(document: ArticleDocument, now: datetime, retention: timedelta | 
 # ---------------------------------------------------------------- retractions
 
 
-def retract(present: Mapping[str, Any] | None, retraction: Retraction) -> RetractedDocument | None:
-    """What is left of an article that is taken out; None where nothing changes.
+def retract(present: Mapping[str, Any] | None, retraction: Retraction) -> dict[str, Any] | None:
+    """The document that takes the place of `present` when its article is taken out; None where nothing changes.
 
-    A producer takes out what Kafka had before its tombstone; a person holds back whatever comes.
+    A producer takes out what Kafka had up to its tombstone: a revision that came later stays, without the history
+    from before. A person holds back whatever comes. What is left has the revision of what was there, so that a
+    late copy can be told by its time alone, and none of the two index copies takes one for newer.
     """
-    left = present if present and "retracted" in present else None
+    left = present["retracted"] if present and "retracted" in present else None
     if retraction.withdrawn:
-        if left is None or not left["retracted"].get("hold"):
+        if present is None or left is None or not left.get("hold"):
             return None
-        return _left(left["id"], left["revision"], Retracted(**left["retracted"] | {"hold": False}))
-    milliseconds = int(retraction.time.timestamp() * 1000)
-    if present is None:
-        return _left(retraction.id, milliseconds, _told(retraction))
-    if left is None and not retraction.hold and _received(present) > retraction.time:
+        return _left(present, retraction.id, Retracted(**left | {"hold": False, "withdrawn": True}))
+    if left is not None and _is_known(left, retraction):
         return None
-    revision = max(milliseconds, present["revision"])
-    if left is not None and left["retracted"].get("hold") and not retraction.hold:
-        return None if revision == left["revision"] else _left(left["id"], revision, Retracted(**left["retracted"]))
-    return _left(retraction.id, revision, _told(retraction))
+    if left is None and present is not None and not retraction.hold and _received(present) > retraction.time:
+        return _clear(present, retraction.time)
+    told = Retracted(time=retraction.time, by=retraction.by, reason=retraction.reason, hold=retraction.hold)
+    return _left(present, retraction.id, told)
 
 
-def _left(name: str, revision: int, retracted: Retracted) -> RetractedDocument:
-    return RetractedDocument(id=name, revision=revision, retracted=retracted)
+def _is_known(left: Mapping[str, Any], retraction: Retraction) -> bool:
+    """Whether what is left says this already, or more: it was delivered again, or a person's word stands."""
+    held = left.get("hold", False)
+    if held != retraction.hold and not left.get("withdrawn"):
+        return bool(held)
+    return datetime.fromisoformat(left["time"]) >= retraction.time
 
 
-def _told(retraction: Retraction) -> Retracted:
-    return Retracted(time=retraction.time, by=retraction.by, reason=retraction.reason, hold=retraction.hold)
+def _clear(present: Mapping[str, Any], time: datetime) -> dict[str, Any] | None:
+    """The document without the history up to `time`, which does not come back."""
+    before = _cleared(present)
+    if before is not None and before >= time:
+        return None
+    history = [each for each in present.get("history", ()) if datetime.fromisoformat(each["received"]) > time]
+    return {**present, "history": history, "cleared": TIME.dump_python(time, mode="json")}
+
+
+TIME = TypeAdapter(datetime)
+
+
+def _left(present: Mapping[str, Any] | None, name: str, retracted: Retracted) -> dict[str, Any]:
+    revision = present["revision"] if present else 0
+    document = RetractedDocument(id=name, revision=revision, retracted=retracted)
+    return document.model_dump(mode="json", exclude_none=True)
 
 
 def _received(source: Mapping[str, Any]) -> datetime:

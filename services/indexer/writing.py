@@ -32,7 +32,7 @@ from schemas.topics import (
     Topic,
 )
 from services.indexer.core import Keep, correct, is_expired, retract, to_document, with_entities, with_story
-from services.indexer.dead_letters import Closed, Open, read_queue_record
+from services.indexer.dead_letters import MAX_ID_BYTES, Closed, Open, read_queue_record
 from services.indexer.index import DocumentIndex, Outcome, Stored, TooLarge, Unavailable, Verdict, Write
 from services.indexer.settings import IndexerSettings
 
@@ -110,7 +110,11 @@ class Writing:
 
     def _read(self, topic: Topic, record: Any) -> Pending | None:
         if topic is not ARTICLES_DLQ:
-            return Pending(record, read_record(topic, record.value))
+            content = read_record(topic, record.value)
+            if not 0 < len(content.id.encode()) <= MAX_ID_BYTES:
+                # Elasticsearch would refuse the whole request for it.
+                raise Refused("invalid_record", f"id: must have 1 to {MAX_ID_BYTES} bytes")
+            return Pending(record, content)
         headers = [(name, value or b"") for name, value in record.headers]
         letter = read_queue_record(headers, record.key, record.value)
         return None if letter is None else Pending(record, letter)
@@ -152,13 +156,20 @@ class Writing:
             if trace is None or each.id in traces:
                 self._count(Verdict.SUPERSEDED)
             if trace is not None:
-                source = trace.model_dump_json(exclude_none=True).encode()
-                present[each.id] = json.loads(source)
-                traces[each.id] = replace(each, document=Write(each.id, trace.revision, source))
+                present[each.id] = trace
+                source = json.dumps(trace, ensure_ascii=False).encode()
+                traces[each.id] = replace(each, document=Write(each.id, trace["revision"], source))
         tried = self._write_all(self.index, list(traces.values()))
         if tried.reason:
             return [*tried.left, *tried.there], tried.reason
-        gone = [replace(each, document=Write(each.id, _kafka_time(each.record), None)) for each in tried.there]
+        # Also where the trace was there already: we may have been ended before this.
+        waits = {each.id for each in [*tried.left, *tried.refused]}
+        out = {each.id: each for each in pending if "retracted" in present.get(each.id, {})}
+        gone = [
+            replace(each, document=Write(name, _kafka_time(each.record), None))
+            for name, each in out.items()
+            if name not in waits
+        ]
         untold = self._write_all(self.stories, gone)
         return [*tried.left, *untold.left], untold.reason
 

@@ -19,7 +19,12 @@ def read_to_end(settings: ServiceSettings, name: str) -> Iterator[Any]:
     Raises `LookupError` where the topic is missing, `TimeoutError` for a silent broker, and `KafkaError`.
     """
     consumer = KafkaConsumer(
-        bootstrap_servers=settings.servers, group_id=None, enable_auto_commit=False, request_timeout_ms=10_000
+        bootstrap_servers=settings.servers,
+        group_id=None,
+        enable_auto_commit=False,
+        # Where records are deleted while we read, go on with the first that is left, and not at the end.
+        auto_offset_reset="earliest",
+        request_timeout_ms=10_000,
     )
     try:
         partitions = [TopicPartition(name, number) for number in consumer.partitions_for_topic(name) or ()]

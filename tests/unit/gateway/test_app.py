@@ -22,13 +22,15 @@ from hypothesis import strategies as st
 from kafka.errors import KafkaTimeoutError
 from prometheus_client import REGISTRY
 
+from schemas.article import RawArticle
+from schemas.identity import article_id
 from schemas.topics import MAX_RAW_BYTES
 from services.embedded.ports import choose_ports
 from services.gateway import app
 from services.gateway.core import CONTENT_TYPES
 from services.gateway.keys import KeysFile
 from services.runtime.health import Health
-from tests.unit.gateway.driving import JSON, LINES, Rig, body, lines, rig
+from tests.unit.gateway.driving import ARTICLE, JSON, LINES, Answer, Rig, body, lines, rig
 
 KEY = "k" * 32
 LIMITED = "l" * 32
@@ -141,6 +143,93 @@ def test_other_paths_and_methods_are_told_in_json(made: Rig) -> None:
         assert (answer.status, answer.headers["allow"]) == (405, "POST")
 
 
+# ------------------------------------------------------------ taking an article out
+
+NAME = article_id(RawArticle(**ARTICLE))
+
+
+def delete(made: Rig, path: str, headers: dict[str, str] | None = None) -> Answer:
+    return made.post(b"", headers or {}, path=f"/v1/articles/{path}", method="DELETE")
+
+
+def test_a_deleted_article_is_a_tombstone_on_kafka(made: Rig) -> None:
+    before = count("accepted_articles_total"), count("accepted_tombstones_total")
+    answer = delete(made, NAME)
+    assert (answer.status, answer.json) == (202, {"accepted": [{"id": NAME}]})
+    assert made.broker.stored == [("night-articles-raw", NAME.encode(), None)]
+    assert (count("accepted_articles_total"), count("accepted_tombstones_total")) == (before[0], before[1] + 1)
+    assert made.gateway.budget._records == 0
+
+
+def test_it_is_taken_out_when_kafka_has_confirmed(made: Rig) -> None:
+    made.broker.fails = KafkaTimeoutError()
+    answer = delete(made, NAME)
+    assert (answer.status, answer.reason, "retry-after" in answer.headers) == (503, "not_confirmed", True)
+    assert made.gateway.budget._records == 0
+
+
+@pytest.mark.parametrize("name", [NAME.upper(), NAME[:-1], f"{NAME}0", "7", f"{NAME}\n", "é" * 32])
+def test_what_is_no_article_id_is_refused(made: Rig, name: str) -> None:
+    answer = delete(made, name)
+    assert (answer.status, answer.reason, answer.errors[0]["field"]) == (422, "invalid_id", "id")
+    assert made.broker.stored == []
+
+
+def test_only_delete_is_for_an_article(made: Rig) -> None:
+    for method in ("GET", "PUT", "POST", "HEAD"):
+        answer = made.post(b"", path=f"/v1/articles/{NAME}", method=method)
+        assert (answer.status, answer.headers["allow"]) == (405, "DELETE")
+    assert delete(made, f"{NAME}/").status == 404
+
+
+def test_a_body_of_a_deletion_is_read_and_not_waited_for_in_vain(monkeypatch: pytest.MonkeyPatch) -> None:
+    path = f"/v1/articles/{NAME}"
+    with rig(monkeypatch, body_seconds=0.05) as made:
+        assert made.post([b"x" * 1_000] * 3, path=path, method="DELETE").status == 202
+        answer = made.post([b"x"], path=path, method="DELETE", stalls=True)
+        assert (answer.status, answer.headers["connection"]) == (408, "close")
+        assert len(made.broker.stored) == 1
+
+
+def test_429_for_a_deletion_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    with rig(monkeypatch, confirm_seconds=1, in_flight_records=1, body_records=1) as made:
+        made.broker.holds = True
+        assert made.post(body()).status == 503
+        assert delete(made, NAME).status == 429
+        made.broker.confirm()
+
+
+def test_a_key_for_some_publishers_shows_whose_article_it_is(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    path = tmp_path / "keys"
+    path.write_text(f"desk {KEY}\nwire {LIMITED} a.example, harbour-post.example\n")
+    limited = {"authorization": f"Bearer {LIMITED}"}
+    linked = article_id(RawArticle(publisher="a.example", url="https://a.example/1?x=2", body="any"))
+    others = article_id(RawArticle(publisher="other.example", id="7", body="any"))
+    with rig(monkeypatch, KeysFile(path, Health("gateway"))) as made:
+        assert delete(made, NAME).status == 401
+        assert delete(made, NAME, {"authorization": f"Bearer {KEY}"}).status == 202
+        assert delete(made, f"{NAME}?publisher=harbour-post.example&id=7", limited).status == 202
+        assert (
+            delete(made, f"{linked}?publisher=a.example&url=https://A.example/1?x=2%23top", limited).status == 202
+        )
+        for refused in (
+            NAME,
+            f"{NAME}?id=7",
+            f"{NAME}?publisher=harbour-post.example",
+            f"{NAME}?publisher=harbour-post.example&id=8",
+            f"{NAME}?publisher=a.example&id=7",
+            f"{others}?publisher=other.example&id=7",
+            f"{others}?publisher=a.example&id=7",
+        ):
+            answer = delete(made, refused, limited)
+            assert (answer.status, answer.errors[0]["field"]) == (403, "publisher"), refused
+        answer = delete(made, f"{NAME}?publisher=a.example&url=ftp://a.example", limited)
+        assert (answer.status, answer.errors[0]["error"].split(":")[0]) == (422, "url")
+        assert [key.decode() for _, key, _ in made.broker.stored] == [NAME, NAME, linked]
+
+
 def test_the_interface_describes_itself(made: Rig) -> None:
     answer = made.post(b"", path="/openapi.json", method="GET")
     assert answer.status == 200
@@ -155,7 +244,7 @@ def test_keys(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
             answer = made.post(body(), JSON | wrong)
             assert (answer.status, answer.headers["www-authenticate"]) == (401, "Bearer")
         assert made.post(body(), JSON | {"authorization": f"Bearer {KEY}"}).status == 202
-        assert json.loads(made.broker.stored[0][2])["producer"] == "gateway:desk"
+        assert json.loads(made.broker.stored[0][2] or b"")["producer"] == "gateway:desk"
         limited = JSON | {"authorization": f"Bearer {LIMITED}"}
         answer = made.post(body(), limited)
         assert (answer.status, answer.errors[0]["field"]) == (403, "publisher")

@@ -53,6 +53,16 @@ def test_examples_of_answers_are_what_they_say() -> None:
         validator(each["schema"]).validate(each["example"])
 
 
+def test_a_deletion_is_described_with_the_answers_that_it_gets() -> None:
+    described = openapi()["paths"]["/v1/articles/{id}"]["delete"]
+    assert POST["responses"].keys() - described["responses"].keys() == {"413", "415"}
+    accepted = described["responses"]["202"]["content"]["application/json"]
+    validator(accepted["schema"]).validate(accepted["example"])
+    path, *proof = described["parameters"]
+    validator(path["schema"]).validate(path["example"])
+    assert [each["name"] for each in proof] == ["publisher", "id", "url"]
+
+
 def test_the_article_is_that_of_the_contract() -> None:
     article = openapi()["components"]["schemas"]["RawArticle"]
     for example in article["examples"]:

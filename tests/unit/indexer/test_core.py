@@ -112,6 +112,7 @@ def test_every_field_has_its_place() -> None:
         "agency": "Lusa",
         "extra": {"desk": "city"},
         "history": [],
+        "cleared": None,
         "pipeline": {
             "versions": ["cleaner 3", "model en-1.0", "tagger 1"],
             "flags": ["published_without_zone"],

@@ -1,0 +1,140 @@
+"""The next index filled from Kafka, with the indexer's own code: for an index that was lost, or one made anew.
+
+The topics are read from their beginnings to where they end once the next index takes every write: what comes later,
+the indexer writes there itself. Articles that Kafka no longer has are copied from the index that is searched.
+
+Retractions are applied twice. Before the articles, which they keep out; and at the end, since the indexer may have
+let an article in that is held back, where the index that it looks into has lost the trace of that.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+import structlog
+
+from schemas.document import DEAD_LETTERS_ALIAS, STORIES_ALIAS
+from schemas.topics import ARTICLES_RETAGGED, ARTICLES_RETRACTED, ARTICLES_STORIES, ARTICLES_TAGGED, Topic
+from services.indexer.copying import PAUSE_SECONDS, Counts
+from services.indexer.elasticsearch_index import ElasticsearchIndex
+from services.indexer.index import Unavailable
+from services.indexer.migration import (
+    COPY,
+    KAFKA,
+    REBUILD,
+    Done,
+    Filling,
+    Standing,
+    Stopped,
+    Work,
+    check_refused,
+    run,
+)
+from services.indexer.settings import IndexerSettings
+from services.indexer.writing import Writing
+from services.runtime.reading import read_to_end
+
+log = structlog.get_logger(__name__)
+
+ORDER = (ARTICLES_STORIES, ARTICLES_RETRACTED, ARTICLES_TAGGED, ARTICLES_RETAGGED)
+"""Of reading: an article is written with its story, unless it was taken out; other entities come into documents."""
+
+
+def rebuild(work: Work, indexer: IndexerSettings) -> Done:
+    """A next index filled from Kafka, and from the index that is searched for what Kafka no longer has.
+
+    `indexer` are the settings of the indexer: how many earlier versions of an article are kept, and for how long
+    articles are. Raises `Stopped`, `KafkaError`, and what `copying.ask` raises. Called again, it goes on, or reads
+    Kafka again where that was not read to its end.
+    """
+
+    def fill(work: Work, standing: Standing, filling: Filling, done: Done) -> None:
+        _Rebuilding(work, indexer, done).fill(standing, filling)
+
+    return run(work, REBUILD, KAFKA, fill, force=True)
+
+
+@dataclass
+class _Rebuilding:
+    work: Work
+    indexer: IndexerSettings
+    done: Done
+
+    def __post_init__(self) -> None:
+        client, timeout = self.work.client, self.indexer.bulk_timeout_seconds
+        self.refused = Counts()
+        self.writing = Writing(
+            self.indexer,
+            ElasticsearchIndex(client, self.work.standby_alias, timeout),
+            ElasticsearchIndex(client, self.work.settings.name(STORIES_ALIAS), timeout),
+            ElasticsearchIndex(client, self.work.settings.name(DEAD_LETTERS_ALIAS), timeout),
+            self._refuse,
+        )
+
+    def fill(self, standing: Standing, filling: Filling) -> None:
+        if filling.phase == KAFKA:
+            for topic in ORDER:
+                self.done.kafka[topic.name] = self._bring_in(topic)
+            filling = replace(filling, phase=COPY)
+            self.work.note(standing.standby or "", filling)
+        # What Kafka has is there now, so that this brings the rest. What it knows to be newer comes too.
+        counts = self.work.copy(standing, filling, self.done)
+        self._bring_in(ARTICLES_RETRACTED)
+        self.done.refused_records = self.refused.refused
+        self.done.refused |= self.refused.named
+        check_refused(counts, standing.standby or "")
+
+    def _refuse(self, record: Any, reason: str, error: str) -> None:
+        """It is a dead letter since it was read for the first time; another one would say nothing new."""
+        self.refused.refuse(f"{record.topic}/{record.partition}/{record.offset}", f"{reason}: {error}")
+
+    def _bring_in(self, topic: Topic) -> int:
+        name = self.work.settings.name(topic.name)
+        count = 0
+        for records in self._batches(self._records(name)):
+            self._write(records)
+            count += len(records)
+            self.work.told(topic.name, count, 0)
+        log.info("read", topic=name, records=count)
+        return count
+
+    def _records(self, topic: str) -> Iterator[Any]:
+        try:
+            yield from read_to_end(self.work.settings, topic)
+        except (LookupError, TimeoutError) as error:
+            raise Stopped(f"{error}; call this again to go on") from error
+
+    def _batches(self, records: Iterable[Any]) -> Iterator[list[Any]]:
+        """Of at most so many records and bytes as the indexer has in one request."""
+        batch: list[Any] = []
+        size = 0
+        for record in records:
+            length = len(record.value or b"")
+            if batch and (len(batch) == self.indexer.bulk_records or size + length > self.indexer.bulk_bytes):
+                yield batch
+                batch, size = [], 0
+            batch.append(record)
+            size += length
+        if batch:
+            yield batch
+
+    def _write(self, records: list[Any]) -> None:
+        """Bring all to their end; raises `Unavailable` when Elasticsearch takes nothing for too long."""
+        pending = [item for record in records if (item := self.writing.prepare(record))]
+        patience = self.work.settings.migration_patience_seconds
+        end, pause = time.monotonic() + patience, 0.5
+        while pending:
+            left, reason = self.writing.bring_in(pending)
+            if len(left) < len(pending):
+                end, pause = time.monotonic() + patience, 0.5
+            elif time.monotonic() > end:
+                raise Unavailable(reason or f"{len(left)} documents were not taken: the index is busy or blocked")
+            pending = left
+            if pending:
+                log.warning("waiting for Elasticsearch", reason=reason or "the index is busy or blocked")
+                pause = min(PAUSE_SECONDS, 2 * pause)
+                time.sleep(pause * random.uniform(0.5, 1))  # noqa: S311 - jitter, no secret
