@@ -28,8 +28,13 @@ demo: setup ## Run the main job on a real Kafka and Elasticsearch (KEEP=1 leaves
 demo-picture: setup ## Run the demo and draw its terminal output into docs/demo.svg
 	@folder=$$(mktemp -d) && NEWSFLOW_RUN_DIR=$$folder/run $(BIN)/newsflow demo --picture docs/demo.svg; rm -rf $$folder
 
+# One test does little but wait, for more than five minutes: beside the others.
+AWAY := tests/live/test_away.py
+
 test: lint fetch ## Lint, types and every test, on the real servers
-	@$(BIN)/pytest -q
+	@log=$$(mktemp); $(BIN)/pytest -q -p no:cacheprovider $(AWAY) > $$log 2>&1 & away=$$!; trap "kill $$away" INT TERM; \
+	  $(BIN)/pytest -q --ignore=$(AWAY); rest=$$?; wait $$away; waited=$$?; cat $$log; rm $$log; \
+	  test $$rest -eq 0 && test $$waited -eq 0
 
 lint: setup ## Style, types and architecture
 	@$(BIN)/ruff check .

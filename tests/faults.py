@@ -47,6 +47,12 @@ RETENTION = "services/indexer/retention.py"
 BRINGING = "tests/unit/indexer/test_writing.py"
 CORRECTING = "tests/unit/indexer/test_corrections.py"
 LOOP = "tests/unit/indexer/test_app.py"
+MIGRATING = "tests/unit/indexer/test_migration.py"
+REBUILT = "tests/live/test_rebuild.py"
+MIGRATED = "tests/live/test_migration.py"
+REBUILD = "services/indexer/rebuild.py"
+MIGRATION = "services/indexer/migration.py"
+COPYING = "services/indexer/copying.py"
 CONTENT = "tests/live/test_content.py"
 CORRECTED = "tests/live/test_corrections.py"
 READING = "schemas/reading.py"
@@ -308,7 +314,7 @@ FAULTS = (
     Fault(
         "repeats: a story that cannot be read is none",
         INDEX,
-        "                raise _of_request(error.status_code, error) from error\n            except TransportError",
+        "                raise failure_of(error.status_code, error) from error\n            except TransportError",
         "                return found\n            except TransportError",
         f"{INDEXING}::test_stories_that_cannot_be_read_are_waited_for",
     ),
@@ -718,6 +724,132 @@ FAULTS = (
         'self.leave(EXIT_UNDELIVERABLE, f"no dead letter',
         'log.error(f"no dead letter',
         f"{CONTENT}::test_t5_a_dead_letter_that_cannot_be_written_stops_the_indexer",
+    ),
+    Fault(
+        "migration: a copy takes the place of what the indexer wrote",
+        COPYING,
+        'kind = "external_gte" if over_equal or document.source is None else "external"',
+        'kind = "external_gte"',
+        f"{MIGRATING}::test_the_copy_never_takes_the_place_of_the_same_version_and_mending_does",
+    ),
+    Fault(
+        "migration: a busy item counts as copied",
+        COPYING,
+        "            if outcome.verdict is Verdict.AGAIN:\n                again.append(each)\n            else:",
+        "            if outcome.verdict is not Verdict.AGAIN:",
+        f"{MIGRATING}::test_each_item_has_its_own_verdict",
+    ),
+    Fault(
+        "migration: what is not read is not noticed",
+        COPYING,
+        "if whole and not moment.lost and count != total:",
+        "if False:",
+        f"{MIGRATING}::test_what_is_not_read_is_noticed",
+    ),
+    Fault(
+        "migration: contents are not compared",
+        COPYING,
+        "return document.source != other.source and _parsed(document) != _parsed(other)",
+        "return False",
+        f"{MIGRATED}::test_what_differs_is_found_and_mended",
+    ),
+    Fault(
+        "migration: an index that was given up comes back",
+        COPYING,
+        "index=self._alias, require_alias=True",
+        "index=self._alias",
+        f"{MIGRATED}::test_an_index_that_was_given_up_meanwhile_does_not_come_back",
+    ),
+    Fault(
+        "migration: bulks that are under way are not waited for",
+        MIGRATION,
+        "left = min(grace, grace - since)",
+        "left = 0.0",
+        f"{MIGRATING}::test_bulks_that_were_under_way_are_waited_for",
+    ),
+    Fault(
+        "migration: any index is deleted",
+        MIGRATION,
+        "if now.standby != standing.standby or now.main != standing.main:",
+        "if False:",
+        f"{MIGRATING}::test_finish_deletes_the_standby_that_was_asked_about_and_no_other",
+    ),
+    Fault(
+        "migration: there is always room",
+        MIGRATION,
+        "if disks and size > free:",
+        "if False:",
+        f"{MIGRATING}::test_a_second_index_must_find_room",
+    ),
+    Fault(
+        "migration: it begins anew after a kill",
+        MIGRATION,
+        "self.note(standby, replace(filling, phase=COPY, after=page[-1].id))",
+        "pass",
+        f"{MIGRATED}::test_it_goes_on_where_it_was",
+    ),
+    Fault(
+        "migration: refused documents are left behind",
+        MIGRATION,
+        "    if counts.refused:\n",
+        "    if counts.refused < 0:\n",
+        f"{MIGRATED}::test_a_document_that_the_new_mapping_refuses_stops_the_switch",
+    ),
+    Fault(
+        "migration: what comes late is lost",
+        MIGRATION,
+        "    _look_for_late(work, work.standing(), done)\n",
+        "",
+        f"{MIGRATED}::test_what_comes_late_into_the_old_index_alone_is_not_lost",
+    ),
+    Fault(
+        "migration: it is switched with differences",
+        MIGRATION,
+        "            if not compared.lasting:\n                return since",
+        "            if True:\n                return since",
+        f"{MIGRATED}::test_an_indexer_that_does_not_write_to_both_is_noticed",
+    ),
+    Fault(
+        "migration: a lost answer to the switch is an error",
+        MIGRATION,
+        "            if self.standing().main != standby:\n                raise",
+        "            raise",
+        f"{MIGRATED}::test_a_server_that_is_busy_or_away_is_waited_for",
+    ),
+    Fault(
+        "migration: the alias loses its filter",
+        MIGRATION,
+        '                    "filter": NOT_RETRACTED,\n',
+        "",
+        f"{MIGRATED}::test_there_back_there_and_finished",
+    ),
+    Fault(
+        "migration: the indexer writes to one index",
+        INDEXER,
+        ", standby=settings.name(STANDBY_ALIAS))",
+        ")",
+        f"{MIGRATED}::test_under_load_nothing_is_missing_at_any_time",
+    ),
+    Fault(
+        "rebuild: retractions are passed over",
+        REBUILD,
+        "        self.done.kafka[ARTICLES_RETRACTED.name] = self.bring_in(ARTICLES_RETRACTED)\n",
+        "",
+        f"{REBUILT}::test_an_index_that_was_lost_is_as_it_was",
+    ),
+    Fault(
+        "rebuild: what Kafka no longer has is gone",
+        REBUILD,
+        "counts = self.work.copy(standing, filling, self.done)",
+        "counts = Counts()",
+        f"{REBUILT}::test_what_kafka_no_longer_has_is_copied",
+    ),
+    Fault(
+        "rebuild: Kafka is read again without need",
+        REBUILD,
+        "        if filling.phase == KAFKA:",
+        "        if True:",
+        f"{REBUILT}::test_ended_it_goes_on",
     ),
 )
 

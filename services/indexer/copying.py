@@ -22,7 +22,7 @@ import tenacity
 from elasticsearch import ApiError, Elasticsearch, NotFoundError, TransportError
 
 from services.indexer.core import STORY_FIELDS
-from services.indexer.elasticsearch_index import SHOWN_ERROR, _of_item, _of_request
+from services.indexer.elasticsearch_index import SHOWN_ERROR, failure_of, verdict_on
 from services.indexer.index import Outcome, TooLarge, Unavailable, Verdict, Write
 
 log = structlog.get_logger(__name__)
@@ -111,7 +111,7 @@ def _judged(call: Callable[[], Answer]) -> Answer:
     except ApiError as error:
         if error.error in GONE:
             raise Gone(f"{error}"[:SHOWN_ERROR]) from error
-        raise _of_request(error.status_code, error) from error
+        raise failure_of(error.status_code, error) from error
     except TransportError as error:
         raise Unavailable(f"{type(error).__name__}: {error}"[:SHOWN_ERROR]) from error
 
@@ -295,7 +295,7 @@ class Target:
             ((action, told),) = item.items()
             if (told.get("error") or {}).get("type") in GONE:
                 raise Gone(f"{self._alias}: {told['error'].get('reason')}")
-            outcome = _of_item(action, told)
+            outcome = verdict_on(action, told)
             if outcome.verdict is Verdict.AGAIN:
                 again.append(each)
             else:
@@ -366,8 +366,10 @@ def behind_as_rebuilt(document: Write | None, other: Write | None) -> bool:
 
 
 def behind_as_later(document: Write | None, other: Write | None) -> bool:
-    """Where the second index is the one that is searched: only what it lacks, or has older."""
-    return document is not None and (other is None or document.revision > other.revision)
+    """Where the second index is the one that is searched: what it lacks, or has older, or what was taken out."""
+    if document is None or other is None or document.revision != other.revision:
+        return document is not None and (other is None or document.revision > other.revision)
+    return "retracted" in _parsed(document) and "retracted" not in _parsed(other)
 
 
 def _parsed(document: Write) -> dict[str, Any]:

@@ -61,11 +61,11 @@ class ElasticsearchIndex:
         try:
             answer = self._client.bulk(operations=lines, index=self._alias, require_alias=True)
         except ApiError as error:
-            raise _of_request(error.status_code, error) from error
+            raise failure_of(error.status_code, error) from error
         except TransportError as error:
             raise _unavailable(error) from error
         # An answer of status 200 says nothing about the documents; only its items do.
-        outcomes = [_of_item(*next(iter(item.items()))) for item in answer["items"]]
+        outcomes = [verdict_on(*next(iter(item.items()))) for item in answer["items"]]
         if standby is None:
             return outcomes
         count = len(documents)
@@ -78,7 +78,7 @@ class ElasticsearchIndex:
             try:
                 answer = self._client.mget(index=self._alias, ids=list(ids[start : start + READ_AT_ONCE]))
             except ApiError as error:
-                raise _of_request(error.status_code, error) from error
+                raise failure_of(error.status_code, error) from error
             except TransportError as error:
                 raise _unavailable(error) from error
             for each in answer["docs"]:
@@ -96,7 +96,7 @@ class ElasticsearchIndex:
         except NotFoundError:
             return list(fields)
         except ApiError as error:
-            raise _of_request(error.status_code, error) from error
+            raise failure_of(error.status_code, error) from error
         except TransportError as error:
             raise _unavailable(error) from error
         known = [set(each["mappings"].get("properties", {})) for each in answer.values()]
@@ -106,7 +106,7 @@ class ElasticsearchIndex:
         try:
             return bool(self._client.indices.exists_alias(name=alias))
         except ApiError as error:
-            raise _of_request(error.status_code, error) from error
+            raise failure_of(error.status_code, error) from error
         except TransportError as error:
             raise _unavailable(error) from error
 
@@ -123,7 +123,8 @@ def _unavailable(error: TransportError) -> Unavailable:
     return Unavailable(f"{type(error).__name__}: {error}"[:SHOWN_ERROR])
 
 
-def _of_request(status: int, error: ApiError) -> Exception:
+def failure_of(status: int, error: ApiError) -> Exception:
+    """What a status and an error say of a whole request: one of the port's exceptions, else the error itself."""
     text = f"{status} {error}"[:SHOWN_ERROR]
     if status == 413:
         return TooLarge(text)
@@ -139,7 +140,8 @@ def _of_read(error: Mapping[str, Any]) -> Exception:
     return Forbidden(text) if error.get("type") == "security_exception" else Unavailable(text)
 
 
-def _of_item(action: str, item: Mapping[str, Any]) -> Outcome:
+def verdict_on(action: str, item: Mapping[str, Any]) -> Outcome:
+    """What an item of a bulk's answer says of its document. Raises `Forbidden`, also for what nobody thought of."""
     status: int = item["status"]
     error: Mapping[str, Any] = item.get("error") or {}
     cause: Mapping[str, Any] = error.get("caused_by") or {}

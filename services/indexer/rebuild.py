@@ -3,8 +3,9 @@
 The topics are read from their beginnings to where they end once the next index takes every write: what comes later,
 the indexer writes there itself. Articles that Kafka no longer has are copied from the index that is searched.
 
-Retractions are applied twice. Before the articles, which they keep out; and at the end, since the indexer may have
-let an article in that is held back, where the index that it looks into has lost the trace of that.
+Retractions are applied after the articles, so that what is left of one has its revision. And once more after the
+switch: the indexer decides by the index that is searched, and where that one has lost what was taken out, it may
+have let it in again, in both.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from schemas.document import DEAD_LETTERS_ALIAS, STORIES_ALIAS
 from schemas.topics import ARTICLES_RETAGGED, ARTICLES_RETRACTED, ARTICLES_STORIES, ARTICLES_TAGGED, Topic
 from services.indexer.copying import PAUSE_SECONDS, Counts
 from services.indexer.elasticsearch_index import ElasticsearchIndex
-from services.indexer.index import Unavailable
+from services.indexer.index import DocumentIndex, Unavailable
 from services.indexer.migration import (
     COPY,
     KAFKA,
@@ -40,8 +41,8 @@ from services.runtime.reading import read_to_end
 
 log = structlog.get_logger(__name__)
 
-ORDER = (ARTICLES_STORIES, ARTICLES_RETRACTED, ARTICLES_TAGGED, ARTICLES_RETAGGED)
-"""Of reading: an article is written with its story, unless it was taken out; other entities come into documents."""
+ORDER = (ARTICLES_STORIES, ARTICLES_TAGGED, ARTICLES_RETAGGED)
+"""Of reading: an article is written with its story; other entities come into the documents that are there."""
 
 
 def rebuild(work: Work, indexer: IndexerSettings) -> Done:
@@ -53,15 +54,22 @@ def rebuild(work: Work, indexer: IndexerSettings) -> Done:
     """
 
     def fill(work: Work, standing: Standing, filling: Filling, done: Done) -> None:
-        _Rebuilding(work, indexer, done).fill(standing, filling)
+        index = ElasticsearchIndex(work.client, work.standby_alias, indexer.bulk_timeout_seconds)
+        _Rebuilding(work, indexer, index, done).fill(standing, filling)
 
-    return run(work, REBUILD, KAFKA, fill, force=True)
+    done = run(work, REBUILD, KAFKA, fill, force=True)
+    both = ElasticsearchIndex(
+        work.client, work.main_alias, indexer.bulk_timeout_seconds, standby=work.standby_alias
+    )
+    _Rebuilding(work, indexer, both, done).bring_in(ARTICLES_RETRACTED)
+    return done
 
 
 @dataclass
 class _Rebuilding:
     work: Work
     indexer: IndexerSettings
+    index: DocumentIndex
     done: Done
 
     def __post_init__(self) -> None:
@@ -69,21 +77,22 @@ class _Rebuilding:
         self.refused = Counts()
         self.writing = Writing(
             self.indexer,
-            ElasticsearchIndex(client, self.work.standby_alias, timeout),
+            self.index,
             ElasticsearchIndex(client, self.work.settings.name(STORIES_ALIAS), timeout),
             ElasticsearchIndex(client, self.work.settings.name(DEAD_LETTERS_ALIAS), timeout),
             self._refuse,
         )
 
     def fill(self, standing: Standing, filling: Filling) -> None:
+        """See `migration.Fill`."""
         if filling.phase == KAFKA:
             for topic in ORDER:
-                self.done.kafka[topic.name] = self._bring_in(topic)
+                self.done.kafka[topic.name] = self.bring_in(topic)
             filling = replace(filling, phase=COPY)
             self.work.note(standing.standby or "", filling)
         # What Kafka has is there now, so that this brings the rest. What it knows to be newer comes too.
         counts = self.work.copy(standing, filling, self.done)
-        self._bring_in(ARTICLES_RETRACTED)
+        self.done.kafka[ARTICLES_RETRACTED.name] = self.bring_in(ARTICLES_RETRACTED)
         self.done.refused_records = self.refused.refused
         self.done.refused |= self.refused.named
         check_refused(counts, standing.standby or "")
@@ -92,7 +101,8 @@ class _Rebuilding:
         """It is a dead letter since it was read for the first time; another one would say nothing new."""
         self.refused.refuse(f"{record.topic}/{record.partition}/{record.offset}", f"{reason}: {error}")
 
-    def _bring_in(self, topic: Topic) -> int:
+    def bring_in(self, topic: Topic) -> int:
+        """All records that are on the topic now; returns how many."""
         name = self.work.settings.name(topic.name)
         count = 0
         for records in self._batches(self._records(name)):

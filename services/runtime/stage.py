@@ -379,8 +379,8 @@ class StageWorker:
             producer_acks=-1,
             producer_compression_type="lz4",
             producer_linger=0.0,
-            # Looked at before compression. Results have a limit of their own; a dead letter has what came in, which a
-            # producer may have packed from far more than a topic takes.
+            # Looked at before compression. Results have a limit of their own; a dead letter has what came in, which
+            # a producer may have packed from far more than a topic takes.
             producer_max_request_size=16 * MAX_INNER_BYTES,
             producer_request_timeout=settings.producer_timeout_seconds,
             topic_disable_leader=True,

@@ -112,7 +112,7 @@ def test_t2_killed_between_the_bulk_and_the_commit(pipeline: Pipeline, proxy: Fa
 def test_t6_an_elasticsearch_that_takes_nothing(pipeline: Pipeline, proxy: FaultProxy) -> None:
     """503, 429, a reset connection and an answer that never comes, each in turn; the bulk may have been applied.
 
-    Break: in `_of_request` or around `bulk`, let `TransportError` through as it is: the indexer dies.
+    Break: in `failure_of` or around `bulk`, let `TransportError` through as it is: the indexer dies.
     """
     gate = threading.Event()
 
@@ -149,7 +149,7 @@ def test_t6_an_elasticsearch_that_takes_nothing(pipeline: Pipeline, proxy: Fault
 
 
 def test_t7_every_item_has_its_own_verdict(pipeline: Pipeline, proxy: FaultProxy) -> None:
-    """A status of 200 with items of 201, 429, 400 and 409. Break: in `_of_item` return WRITTEN for a 429."""
+    """A status of 200 with items of 201, 429, 400 and 409. Break: in `verdict_on` return WRITTEN for a 429."""
     names = ids(40)
     busy, seen = set(names[:10]), Counter[str]()
 
@@ -270,7 +270,7 @@ def test_an_indexer_without_an_index_says_what_to_do_and_waits(pipeline: Pipelin
 def test_t10_without_rights_it_stops_and_commits_nothing(
     pipeline: Pipeline, proxy: FaultProxy, status: int
 ) -> None:
-    """Break: in `_of_request` treat 401 and 403 as `Unavailable`, or as a dead letter."""
+    """Break: in `failure_of` treat 401 and 403 as `Unavailable`, or as a dead letter."""
     proxy.fault = lambda request: error(status, "security_exception") if request.is_bulk else None
     send(pipeline, [tagged(name) for name in ids(10)])
     pipeline.start("indexer", wait=False)

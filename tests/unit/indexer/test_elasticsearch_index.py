@@ -12,7 +12,7 @@ import pytest
 from elastic_transport import BaseNode, HttpHeaders, NodeConfig
 from elasticsearch import ApiError, Elasticsearch
 
-from services.indexer.elasticsearch_index import ElasticsearchIndex, _of_item
+from services.indexer.elasticsearch_index import ElasticsearchIndex, verdict_on
 from services.indexer.index import Forbidden, TooLarge, Unavailable, Verdict, Write
 
 WRITES = [Write("a", 3, b'{"id":"a"}'), Write("b", 2**63 - 1, '{"id":"b","body":"é"}'.encode())]
@@ -55,7 +55,7 @@ ITEMS: dict[tuple[int, str | None], Verdict | type[Exception]] = {
 def test_the_verdict_on_a_document(status: int, kind: str | None) -> None:
     expected = ITEMS[status, kind]
     if isinstance(expected, Verdict):
-        outcome = _of_item("index", item(status, kind))
+        outcome = verdict_on("index", item(status, kind))
         assert outcome.verdict is expected
         if kind:
             assert (str(status) in outcome.error, kind in outcome.error, "why" in outcome.error) == (
@@ -65,15 +65,15 @@ def test_the_verdict_on_a_document(status: int, kind: str | None) -> None:
             )
     else:
         with pytest.raises(expected, match=str(status)):
-            _of_item("index", item(status, kind))
+            verdict_on("index", item(status, kind))
 
 
 def test_the_cause_is_told_and_a_long_error_is_cut() -> None:
     answer = item(400, "document_parsing_exception", "failed to parse")
     answer["error"]["caused_by"] = {"type": "number_format_exception", "reason": "For input: x"}
-    assert "For input: x" in _of_item("index", answer).error
+    assert "For input: x" in verdict_on("index", answer).error
     answer["error"]["reason"] = "y" * 100_000
-    assert len(_of_item("index", answer).error) <= 500
+    assert len(verdict_on("index", answer).error) <= 500
 
 
 # ---------------------------------------------------------------- the whole request

@@ -81,7 +81,7 @@ def linked(story: str, dedup: str = "linked") -> dict[str, Any]:
         (document(2), document(1), True, True, True),
         (document(1), document(2), False, False, False),
         (document(body="x"), document(), True, False, False),
-        (document(**TRACE), document(), True, True, False),
+        (document(**TRACE), document(), True, True, True),
         (document(), document(**TRACE), True, False, False),
         (document(**linked("s")), document(**linked("t")), True, True, False),
         (document(**linked("s", "partial")), document(**linked("t")), True, False, False),
