@@ -11,6 +11,7 @@ import pytest
 
 from services.embedded.ports import choose_ports
 from services.embedded.servers import ElasticsearchServer, KafkaServer
+from tests.live.fault_proxy import FaultProxy
 from tests.live.harness import Pipeline
 
 
@@ -62,3 +63,12 @@ def new_pipeline(servers: Servers, tmp_path: Path) -> Iterator[Callable[[], Pipe
 @pytest.fixture
 def pipeline(new_pipeline: Callable[[], Pipeline]) -> Pipeline:
     return new_pipeline()
+
+
+@pytest.fixture
+def proxy(servers: Servers, pipeline: Pipeline) -> Iterator[FaultProxy]:
+    """Between the processes of `pipeline` and Elasticsearch."""
+    proxy = FaultProxy(servers.elasticsearch.address)
+    pipeline.environment["ELASTICSEARCH_URL"] = proxy.url
+    yield proxy
+    proxy.close()

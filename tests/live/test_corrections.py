@@ -10,7 +10,7 @@ import os
 import random
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -27,7 +27,6 @@ from schemas.retraction import BY_PERSON, BY_PRODUCER, Retraction
 from schemas.story import Story
 from schemas.topics import ARTICLES_RAW, ARTICLES_RETRACTED, ARTICLES_STORIES, ARTICLES_TAGGED, Topic
 from services.embedded.ports import choose_ports
-from tests.live.conftest import Servers
 from tests.live.fault_proxy import NO_ANSWER, FaultProxy, Reply, Request
 from tests.live.harness import ROOT, SERVICES, Pipeline, steady, wait_until
 
@@ -134,14 +133,6 @@ def command(pipeline: Pipeline, *words: str, status: int = 0) -> str:
     )
     assert done.returncode == status, done.stderr + done.stdout
     return done.stdout
-
-
-@pytest.fixture
-def proxy(servers: Servers, pipeline: Pipeline) -> Iterator[FaultProxy]:
-    proxy = FaultProxy(servers.elasticsearch.address)
-    pipeline.environment["ELASTICSEARCH_URL"] = proxy.url
-    yield proxy
-    proxy.close()
 
 
 # ---------------------------------------------------------------- corrections

@@ -9,7 +9,6 @@ import json
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -54,14 +53,6 @@ def ids(count: int) -> list[str]:
 
 def lag(pipeline: Pipeline) -> int:
     return next(each.lag for each in lags(pipeline.settings) if each.topic.endswith(ARTICLES_TAGGED.name))
-
-
-@pytest.fixture
-def proxy(servers: Servers, pipeline: Pipeline) -> Iterator[FaultProxy]:
-    proxy = FaultProxy(servers.elasticsearch.address)
-    pipeline.environment["ELASTICSEARCH_URL"] = proxy.url
-    yield proxy
-    proxy.close()
 
 
 def test_a_correction_replaces_and_an_older_copy_loses(pipeline: Pipeline) -> None:

@@ -55,7 +55,7 @@ def test_a_missing_field_is_told_once_with_what_set_up_adds(index: Index) -> Non
     [found] = index.differences()
     assert (found.kind, found.field, found.running) == (Kind.MISSING_FIELD, "retracted", None)
     assert found.shipped == {"type": "object"}
-    assert retracted["properties"].keys() == {"time", "by", "reason", "hold"}
+    assert retracted["properties"].keys() == {"time", "by", "reason", "hold", "withdrawn"}
     assert found.todo == "newsflow setup adds it"
 
 
