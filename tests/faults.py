@@ -520,13 +520,13 @@ FAULTS = (
         DOCUMENTS,
         "return retention is not None and document.timestamp < now - retention",
         "return False",
-        f"{INDEXING}::test_articles_past_their_retention_go_and_come_in_no_more",
+        f"{BRINGING}::test_an_article_past_its_retention_is_not_written",
     ),
     Fault(
         "retention: what is past it stays",
         RETENTION,
-        "                if mine():\n",
-        "                if not mine():\n",
+        '{"lt": before}',
+        '{"lt": "1900-01-01"}',
         f"{INDEXING}::test_articles_past_their_retention_go_and_come_in_no_more",
     ),
     Fault(
@@ -684,10 +684,10 @@ FAULTS = (
         f"{CORRECTED}::test_dead_letters_of_an_article_go_with_it",
     ),
     Fault(
-        "T15: of two stories the one that comes last wins",
-        WRITING,
-        "Write(told.id, _kafka_time(told.record), source)",
-        "Write(told.id, 0, source)",
+        "T15: a tombstone that comes again undoes a person's word",
+        DOCUMENTS,
+        "        return bool(held)",
+        "        return False",
         f"{CORRECTED}::test_t15_three_deliveries_in_another_order_give_the_same_index",
     ),
     Fault(

@@ -173,9 +173,7 @@ def _show(retractions: Sequence[Retraction], before: dict[str, Found], purged: C
         if number := purged[each.id]:
             console.print(f"  {number} dead letter{'s' if number > 1 else ''} of it purged")
     if retractions[0].withdrawn:
-        console.print(
-            "It comes in again when it is sent again with a newer revision, or by `newsflow index rebuild`."
-        )
+        console.print("It comes in again when it is sent again, or by `newsflow index rebuild`.")
         return
     console.print("The indexer takes it out within moments: `newsflow status --wait-idle 60` waits for that.")
     if not retractions[0].hold:

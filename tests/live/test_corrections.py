@@ -301,7 +301,7 @@ def test_versions_before_a_tombstone_are_no_history_of_those_behind_it(pipeline:
 
 
 def test_t15_three_deliveries_in_another_order_give_the_same_index(new_pipeline: Callable[[], Pipeline]) -> None:
-    """Break: in `_story_document` write every story under the version 0."""
+    """Break: let a producer's tombstone take the place of what a person said (`_is_known`: `bool(held)`)."""
     records: list[TaggedArticle | Story | Retraction] = []
     for number in range(30):
         name = f"{number:032x}"
