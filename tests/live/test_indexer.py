@@ -452,7 +452,7 @@ def dated(name: str, days_ago: float) -> TaggedArticle:
 
 
 def test_articles_past_their_retention_go_and_come_in_no_more(pipeline: Pipeline) -> None:
-    """Break: in `Retention.sweep` look for nothing. A unit test holds that none comes in: here it would go again."""
+    """Break: in `Retention.sweep` look for nothing. That none comes in is held by a unit test."""
     standby = first_index(pipeline.name(INDEX_ALIAS)).replace("000001", "000002")
     with Elasticsearch(pipeline.elasticsearch) as client:
         client.indices.create(index=standby, aliases={pipeline.name(STANDBY_ALIAS): {"is_write_index": True}})
