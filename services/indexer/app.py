@@ -11,6 +11,7 @@ written, superseded or a dead letter.
 
 from __future__ import annotations
 
+import gc
 import logging
 import math
 import os
@@ -53,6 +54,13 @@ EXIT_FORBIDDEN = 77
 
 EXIT_UNDELIVERABLE = 70
 """Exit status when Kafka takes no dead letter (EX_SOFTWARE of sysexits.h)."""
+
+COLLECT_AFTER_OBJECTS = 50_000
+"""New objects between two looks for circles among them; Python's own number is 700."""
+
+SHARES = 3
+"""Requests of a round for each thread: while one waits for Elasticsearch, another makes documents. With one for
+each, all would do the same at the same time, and Elasticsearch would wait for them."""
 
 IDLE_SECONDS = 0.5
 """To wait for a record when none is in hand, until it is looked whether to stop."""
@@ -100,6 +108,7 @@ class Indexer:
         self.partitions = Partitions(self._finish_work)
         self.threads = ThreadPoolExecutor(settings.bulk_in_flight, thread_name_prefix="bulk")
         self.work: Work = []
+        self.away = ""
         self.consumer = group_consumer(
             settings,
             self.group,
@@ -170,7 +179,7 @@ class Indexer:
         Goes on beyond that until it is `enough`, or no more may be in hand.
         """
         batch, size = Batch(), 0
-        most = self.settings.bulk_records * self.settings.bulk_in_flight
+        most = self.settings.bulk_records * self.settings.bulk_in_flight * SHARES
         most_bytes = self.settings.bulk_bytes * self.settings.bulk_in_flight
         end = time.monotonic() + seconds
         while not self.stopping and len(batch.records) < most and size < most_bytes:
@@ -222,11 +231,22 @@ class Indexer:
         """Begin to write, in as many threads as there are full requests; all records of an article in one."""
         size = sum(len(each.record.value or b"") for each in pending)
         full = max(len(pending) / self.settings.bulk_records, size / self.settings.bulk_bytes)
-        lanes: list[list[Pending]] = [[] for _ in range(min(self.settings.bulk_in_flight, math.ceil(full)))]
+        lanes: list[list[Pending]] = [
+            [] for _ in range(min(self.settings.bulk_in_flight * SHARES, math.ceil(full)))
+        ]
         lane_of: dict[str, int] = {}
         for each in pending:
             lanes[lane_of.setdefault(each.id, len(lane_of) % len(lanes))].append(each)
-        return [self.threads.submit(self.writing.bring_in, lane) for lane in lanes if lane]
+        self.away = ""
+        return [self.threads.submit(self._bring_in, lane) for lane in lanes if lane]
+
+    def _bring_in(self, lane: list[Pending]) -> tuple[list[Pending], str]:
+        """In a thread. After one without an answer the others would only wait in vain, one after the other."""
+        if self.away:
+            return lane, self.away
+        left, reason = self.writing.bring_in(lane)
+        self.away = self.away or reason
+        return left, reason
 
     def _is_done(self) -> bool:
         return all(each.done() for each in self.work)
@@ -329,4 +349,8 @@ def main(settings: IndexerSettings | None = None) -> None:
 
     signal.signal(signal.SIGTERM, stop)
     signal.signal(signal.SIGINT, stop)
+    # A batch is a hundred thousand objects that refer to each other in no circle. Looked through as often as Python
+    # does by itself, reading a record takes three to five times as long (0.29 ms for 0.05 to 0.1, measured).
+    gc.freeze()
+    gc.set_threshold(COLLECT_AFTER_OBJECTS)
     indexer.run()

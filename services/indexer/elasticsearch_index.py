@@ -25,7 +25,7 @@ NOT_THE_DOCUMENT = frozenset(
 """Errors that come with a 4xx status and are still no fault of the document: a block (a full disk) is lifted,
 a missing alias is set up. Dead letters would bury the whole stream."""
 
-READ_AT_ONCE = 50
+READ_AT_ONCE = 100
 """Documents read in one request: each may have some MB."""
 
 SHOWN_ERROR = 500

@@ -17,7 +17,7 @@ class IndexerSettings(ElasticsearchSettings):
 
     model_config = SettingsConfigDict(env_prefix="INDEXER_")
 
-    bulk_records: int = Field(default=500, ge=1, description="Documents in one bulk request, at the most.")
+    bulk_records: int = Field(default=250, ge=1, description="Documents in one bulk request, at the most.")
     bulk_bytes: int = Field(
         default=4 * 1024 * 1024,
         ge=1024,
@@ -26,7 +26,7 @@ class IndexerSettings(ElasticsearchSettings):
         "request in flight (`bulk_in_flight`). Elasticsearch's own limit is 100 MB.",
     )
     bulk_in_flight: int = Field(
-        default=3,
+        default=4,
         ge=1,
         le=16,
         description="Bulk requests on their way at once. An index of one shard takes each in one thread, so that "

@@ -589,7 +589,7 @@ def offsets(batch: Batch) -> list[int]:
 
 
 def test_a_bulk_fills_up_while_more_comes(make: Make) -> None:
-    scene = make(bulk_records=2, bulk_in_flight=2, bulk_wait_seconds=30)
+    scene = make(bulk_records=1, bulk_in_flight=1, bulk_wait_seconds=30)
     scene.consumer.polled = [
         {place(0): [record(0, tagged("a")), record(1, tagged("b"))]},
         {},
@@ -608,7 +608,7 @@ def test_a_bulk_does_not_wait_for_ever(make: Make) -> None:
 
 
 def test_what_is_revoked_while_a_bulk_fills_up_is_not_committed(make: Make) -> None:
-    scene = make(bulk_records=2, bulk_in_flight=1, bulk_wait_seconds=30)
+    scene = make(bulk_records=1, bulk_in_flight=1, bulk_wait_seconds=0.05)
     scene.consumer.polled = [{place(1): [record(7, tagged("a"), 1)]}, {place(0): [record(0, tagged("b"))]}]
 
     def revoke() -> None:
