@@ -24,6 +24,7 @@ from elasticsearch import ApiError, Elasticsearch, NotFoundError, TransportError
 from services.indexer.core import STORY_FIELDS
 from services.indexer.elasticsearch_index import SHOWN_ERROR, failure_of, verdict_on
 from services.indexer.index import Outcome, TooLarge, Unavailable, Verdict, Write
+from services.indexer.sharing import in_requests
 
 log = structlog.get_logger(__name__)
 
@@ -263,7 +264,7 @@ class Target:
         pause = 0.5
         while left:
             again = []
-            for request in _requests(left, self._limits.bulk_bytes):
+            for request in in_requests(left, lambda each: len(each.source or b""), self._limits.bulk_bytes):
                 again += self._try(request, over_equal)
             if len(again) < len(left):
                 end, pause = time.monotonic() + self._limits.patience_seconds, 0.5
@@ -302,21 +303,6 @@ class Target:
                 with self._counting:
                     self.counts.add(each.id, outcome)
         return again
-
-
-def _requests(documents: Sequence[Write], most_bytes: int) -> Iterator[list[Write]]:
-    """The documents in requests of at most so many bytes, in order; a larger one alone."""
-    request: list[Write] = []
-    size = 0
-    for each in documents:
-        length = len(each.source or b"")
-        if request and size + length > most_bytes:
-            yield request
-            request, size = [], 0
-        request.append(each)
-        size += length
-    if request:
-        yield request
 
 
 def _lines(document: Write, over_equal: bool) -> Iterator[Any]:

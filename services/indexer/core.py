@@ -229,9 +229,7 @@ KEPT_FIELDS = ("headline", "summary", "body", "byline", "published", "modified")
 
 def _version(source: Mapping[str, Any]) -> dict[str, Any]:
     """What is kept of a stored document, in JSON's own types."""
-    version = {
-        name: source.get(name) for name in ("headline", "summary", "body", "byline", "published", "modified")
-    }
+    version = {name: source.get(name) for name in KEPT_FIELDS}
     version |= {"url": (source.get("url") or {}).get("full"), "received": source["event"]["created"]}
     return {"revision": source["revision"]} | {name: value for name, value in version.items() if value is not None}
 

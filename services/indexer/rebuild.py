@@ -36,6 +36,7 @@ from services.indexer.migration import (
     run,
 )
 from services.indexer.settings import IndexerSettings
+from services.indexer.sharing import in_requests
 from services.indexer.writing import Writing
 from services.runtime.reading import read_to_end
 
@@ -120,17 +121,10 @@ class _Rebuilding:
 
     def _batches(self, records: Iterable[Any]) -> Iterator[list[Any]]:
         """Of at most so many records and bytes as the indexer has in one request."""
-        batch: list[Any] = []
-        size = 0
-        for record in records:
-            length = len(record.value or b"")
-            if batch and (len(batch) == self.indexer.bulk_records or size + length > self.indexer.bulk_bytes):
-                yield batch
-                batch, size = [], 0
-            batch.append(record)
-            size += length
-        if batch:
-            yield batch
+        indexer = self.indexer
+        return in_requests(
+            records, lambda record: len(record.value or b""), indexer.bulk_bytes, indexer.bulk_records
+        )
 
     def _write(self, records: list[Any]) -> None:
         """Bring all to their end; raises `Unavailable` when Elasticsearch takes nothing for too long."""

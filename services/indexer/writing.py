@@ -35,6 +35,7 @@ from services.indexer.core import Keep, correct, is_expired, retract, to_documen
 from services.indexer.dead_letters import MAX_ID_BYTES, Closed, Open, read_queue_record
 from services.indexer.index import DocumentIndex, Outcome, Stored, TooLarge, Unavailable, Verdict, Write
 from services.indexer.settings import IndexerSettings
+from services.indexer.sharing import in_requests
 
 log = structlog.get_logger(__name__)
 
@@ -115,8 +116,7 @@ class Writing:
                 # Elasticsearch would refuse the whole request for it.
                 raise Refused("invalid_record", f"id: must have 1 to {MAX_ID_BYTES} bytes")
             return Pending(record, content)
-        headers = [(name, value or b"") for name, value in record.headers]
-        letter = read_queue_record(headers, record.key, record.value)
+        letter = read_queue_record(record.headers, record.key, record.value)
         return None if letter is None else Pending(record, letter)
 
     def bring_in(self, pending: Sequence[Pending]) -> tuple[list[Pending], str]:
@@ -282,17 +282,10 @@ class Writing:
 
     def _requests(self, pending: Sequence[Pending]) -> Iterator[list[Pending]]:
         """The pending documents in requests of at most `bulk_records` and `bulk_bytes`, in order."""
-        request: list[Pending] = []
-        size = 0
-        for item in pending:
-            more = len(item.write.source or b"")
-            if request and (size + more > self.settings.bulk_bytes or len(request) == self.settings.bulk_records):
-                yield request
-                request, size = [], 0
-            request.append(item)
-            size += more
-        if request:
-            yield request
+        settings = self.settings
+        return in_requests(
+            pending, lambda item: len(item.write.source or b""), settings.bulk_bytes, settings.bulk_records
+        )
 
     def _write(self, index: DocumentIndex, request: list[Pending], tried: Tried) -> None:
         """Write one request, and add what became of it to `tried`."""
@@ -336,8 +329,7 @@ class Writing:
 
 def _kafka_time(record: Any) -> int:
     """When Kafka had the record first, in ms: one that was published again is no younger for it."""
-    headers = [(name, value or b"") for name, value in record.headers]
-    return original_timestamp_ms(headers, record.timestamp)
+    return original_timestamp_ms(record.headers, record.timestamp)
 
 
 def _story_document(told: Pending) -> Pending:
