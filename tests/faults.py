@@ -19,6 +19,7 @@ ROOT = Path(__file__).parents[1]
 
 STAGE = "services/runtime/stage.py"
 INDEXER = "services/indexer/app.py"
+IN_HAND = "services/indexer/in_hand.py"
 INDEX = "services/indexer/elasticsearch_index.py"
 WRITING = "services/indexer/writing.py"
 RULES = "tests/live/test_stage_rules.py"
@@ -46,6 +47,7 @@ AWAY = "tests/live/test_away.py"
 RETENTION = "services/indexer/retention.py"
 BRINGING = "tests/unit/indexer/test_writing.py"
 CORRECTING = "tests/unit/indexer/test_corrections.py"
+HELD = "tests/unit/indexer/test_in_hand.py"
 LOOP = "tests/unit/indexer/test_app.py"
 MIGRATING = "tests/unit/indexer/test_migration.py"
 REBUILT = "tests/live/test_rebuild.py"
@@ -179,10 +181,9 @@ FAULTS = (
     ),
     Fault(
         "T2: committed before written",
-        INDEXER,
-        "        following: Batch | None = None\n",
-        "        commit(self.consumer, {_place(each): each.offset + 1 for each in batch.records})\n"
-        "        following: Batch | None = None\n",
+        IN_HAND,
+        "_Held(record.offset, _size(record), pending is None)",
+        "_Held(record.offset, _size(record), True)",
         f"{INDEXING}::test_t2_killed_between_the_bulk_and_the_commit",
     ),
     Fault(
@@ -237,7 +238,7 @@ FAULTS = (
     Fault(
         "a rebalance forgets the records in hand",
         INDEXER,
-        "                self.consumer.seek(place, min(offsets))",
+        "                self.consumer.seek(place, first[place])",
         "                pass",
         f"{INDEXING}::test_a_rebalance_while_elasticsearch_is_away",
     ),
@@ -497,15 +498,78 @@ FAULTS = (
     Fault(
         "away: an Elasticsearch that is back waits for the first bulk",
         INDEXER,
-        "min(self.settings.backoff_max_seconds, 0.2 * 2 ** min(tries, 16))",
-        "0.2 * 2 ** min(tries, 16)",
+        "min(self.settings.backoff_max_seconds, 0.2 * 2 ** min(self.tries, 16))",
+        "0.2 * 2 ** min(self.tries, 16)",
         f"{AWAY}::test_an_elasticsearch_that_is_away_for_long",
+    ),
+    Fault(
+        "in hand: an article in two requests at once",
+        IN_HAND,
+        "        self._under_way.update(names)\n",
+        "",
+        f"{LOOP}::test_an_article_is_in_one_request_at_a_time",
+    ),
+    Fault(
+        "in hand: committed as soon as it is done",
+        IN_HAND,
+        "while records and records[0].done:",
+        "while records and any(each.done for each in records):",
+        f"{HELD}::test_an_offset_is_given_out_when_all_up_to_it_is_done",
+    ),
+    Fault(
+        "in hand: what is left waits behind all others",
+        IN_HAND,
+        "        later, self._waiting = self._waiting, {}\n        for each in taken:",
+        "        later: dict[str, list[Pending]] = {}\n        for each in taken:",
+        f"{HELD}::test_what_is_left_waits_before_all_others_and_in_its_order",
+    ),
+    Fault(
+        "in hand: the next records wait for all that are written",
+        INDEXER,
+        "            self._begin_requests()\n            if",
+        "            if not self.work:\n                self._begin_requests()\n            if",
+        f"{LOOP}::test_the_next_records_are_read_and_written_while_others_are_written",
+    ),
+    Fault(
+        "in hand: a rebalance does not wait for what is written",
+        INDEXER,
+        "            each.cancel()\n        wait(self.work)\n",
+        "            each.cancel()\n",
+        f"{LOOP}::test_a_rebalance_waits_for_what_is_being_written",
+    ),
+    Fault(
+        "in hand: a rebalance waits for what has not begun",
+        INDEXER,
+        "        for each in self.work:\n            each.cancel()\n        wait(self.work)\n",
+        "        wait(self.work)\n",
+        f"{LOOP}::test_a_rebalance_does_not_wait_for_what_has_not_begun",
+    ),
+    Fault(
+        "in hand: more bytes than said",
+        INDEXER,
+        "            and self.hand.bytes < settings.bulk_bytes * settings.bulk_in_flight * BYTES_IN_HAND\n",
+        "",
+        f"{LOOP}::test_no_more_bytes_are_in_hand_than_said",
+    ),
+    Fault(
+        "in hand: requests without an answer one after the other",
+        INDEXER,
+        "        if self.away:\n            return request, self.away\n",
+        "",
+        f"{LOOP}::test_after_a_request_without_an_answer_the_others_wait",
+    ),
+    Fault(
+        "in hand: a client's position is kept for what came in the very poll",
+        INDEXER,
+        "                first[place] = min(offset, first.get(place, offset))",
+        "                first.setdefault(place, offset)",
+        f"{LOOP}::test_what_was_in_hand_and_then_revoked_is_read_again",
     ),
     Fault(
         "away: partitions are not paused",
         INDEXER,
-        "            self.consumer.pause(*self.consumer.assignment())\n            # A",
-        "            # A",
+        "        self.consumer.pause(*self.consumer.assignment())\n        # A",
+        "        # A",
         f"{LOOP}::test_while_it_waits_all_is_paused_and_the_membership_kept",
     ),
     Fault(

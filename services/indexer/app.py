@@ -13,14 +13,11 @@ from __future__ import annotations
 
 import gc
 import logging
-import math
 import os
 import random
 import signal
 import time
-from collections.abc import Callable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass, field
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from functools import partial
 from typing import Any, NoReturn
 
@@ -32,6 +29,7 @@ from kafka.coordinator.assignors.range import RangePartitionAssignor
 from schemas.document import DEAD_LETTERS_ALIAS, INDEX_ALIAS, STANDBY_ALIAS, STORIES_ALIAS, ArticleDocument
 from schemas.topics import ARTICLES_DLQ, ARTICLES_TAGGED, MAX_INNER_BYTES
 from services.indexer.elasticsearch_index import ElasticsearchIndex
+from services.indexer.in_hand import InHand
 from services.indexer.index import DocumentIndex, Forbidden, Unavailable
 from services.indexer.retention import Retention
 from services.indexer.settings import IndexerSettings
@@ -58,39 +56,29 @@ EXIT_UNDELIVERABLE = 70
 COLLECT_AFTER_OBJECTS = 50_000
 """New objects between two looks for circles among them; Python's own number is 700."""
 
-SHARES = 3
-"""Requests of a round for each thread: while one waits for Elasticsearch, another makes documents. With one for
-each, all would do the same at the same time, and Elasticsearch would wait for them."""
+QUEUED = 2
+"""Requests begun for each that may be in flight: a thread that is done with one finds the next there."""
+
+BYTES_IN_HAND = 2
+"""Times what may be in flight at once: as much again waits or is being read."""
+
+RECORDS_IN_HAND = 3
+"""Times what may be in flight at once: in flight, begun, and coming in."""
 
 IDLE_SECONDS = 0.5
 """To wait for a record when none is in hand, until it is looked whether to stop."""
 
 LOOK_SECONDS = 0.05
-"""To wait for more records while others are written, until it is looked whether these are done."""
+"""To wait for more records, or for a request, while some are in hand, until it is looked what is to be done."""
+
+PAUSE_LOOK_SECONDS = 0.2
+"""To wait for a rebalance while Elasticsearch takes nothing, until it is looked whether to try again."""
 
 POLLED_AT_ONCE = 50
 """Records taken from the client at once: between two looks at how many bytes are in hand."""
 
 FIELDS = [field.alias or name for name, field in ArticleDocument.model_fields.items()] + ["retracted"]
 """What the index must know before a document is sent: it takes no field that it does not know."""
-
-
-@dataclass
-class Batch:
-    """Records in hand, and those of them that are to be written."""
-
-    records: list[Any] = field(default_factory=list)
-    pending: list[Pending] = field(default_factory=list)
-
-    def without(self, gone: set[TopicPartition]) -> Batch:
-        """The batch without the records of these partitions."""
-        return Batch(
-            [record for record in self.records if _place(record) not in gone],
-            [each for each in self.pending if _place(each.record) not in gone],
-        )
-
-
-Work = list["Future[tuple[list[Pending], str]]"]
 
 
 class Indexer:
@@ -107,8 +95,11 @@ class Indexer:
         self.writing = Writing(settings, index, stories, dead_letters, self._dead_letter, self._record_done)
         self.partitions = Partitions(self._finish_work)
         self.threads = ThreadPoolExecutor(settings.bulk_in_flight, thread_name_prefix="bulk")
-        self.work: Work = []
+        self.hand = InHand()
+        self.work: dict[Future[tuple[list[Pending], str]], list[Pending]] = {}
         self.away = ""
+        self.tries = 0
+        self.pause_ends = self.fills_until = 0.0
         self.consumer = group_consumer(
             settings,
             self.group,
@@ -138,14 +129,18 @@ class Indexer:
         for watchdog in self.watchdogs:
             watchdog.start()
         self.health.green("start")
-        batch = Batch()
         while not self.stopping:
-            if not batch.records:
-                self.partitions.gone.clear()
-            batch = self._settle(batch) if batch.records else self._fetch(IDLE_SECONDS)
+            self._step()
+        self._leave_off()
         self.consumer.close(autocommit=False)
         self.producer.close()
-        self.threads.shutdown(cancel_futures=True)
+        self.threads.shutdown()
+
+    def _leave_off(self) -> None:
+        """Commit what has come to its end; the rest comes again at the next start."""
+        self._finish_work()
+        self._settle()
+        self._commit()
 
     def has(self, place: TopicPartition) -> bool:
         """Whether the partition is this process's."""
@@ -173,111 +168,139 @@ class Indexer:
                 self.health.red("index", f"the index has not the fields {', '.join(missing)}: run newsflow setup")
             time.sleep(1)
 
-    def _fetch(self, seconds: float, enough: Callable[[], bool] = lambda: True) -> Batch:
-        """Records for one round: as many as come in `seconds`, or from the first one on while a bulk fills.
+    def _step(self) -> None:
+        """Begin the requests that are full, read what comes meanwhile, and commit what has come to its end."""
+        if time.monotonic() >= self.pause_ends:
+            self.consumer.resume(*self.consumer.paused())
+            self._begin_requests()
+            if self._has_room():
+                self._read()
+            else:
+                wait(self.work, LOOK_SECONDS, FIRST_COMPLETED)
+        else:
+            self._pause()
+        self._settle()
+        self._commit()
 
-        Goes on beyond that until it is `enough`, or no more may be in hand.
-        """
-        batch, size = Batch(), 0
-        most = self.settings.bulk_records * self.settings.bulk_in_flight * SHARES
-        most_bytes = self.settings.bulk_bytes * self.settings.bulk_in_flight
-        end = time.monotonic() + seconds
-        while not self.stopping and len(batch.records) < most and size < most_bytes:
-            left = end - time.monotonic()
-            if left <= 0 and enough():
-                break
-            missing = min(POLLED_AT_ONCE, most - len(batch.records))
-            polled = poll(self.consumer, left if left > 0 else LOOK_SECONDS, missing)
-            records = [record for found in polled.values() for record in found]
-            if records and not batch.records:
-                end = time.monotonic() + self.settings.bulk_wait_seconds
-            size += sum(len(record.value or b"") for record in records)
-            batch.records += records
-            batch.pending += [item for record in records if (item := self.writing.prepare(record))]
-        return batch
+    def _has_room(self) -> bool:
+        settings = self.settings
+        return (
+            len(self.hand) < settings.bulk_records * settings.bulk_in_flight * RECORDS_IN_HAND
+            and self.hand.bytes < settings.bulk_bytes * settings.bulk_in_flight * BYTES_IN_HAND
+        )
 
-    def _settle(self, batch: Batch) -> Batch:
-        """Bring every record to its end, then commit; without a commit when told to stop before that.
+    def _read(self) -> None:
+        """Take into the hand what the client has."""
+        polled = self._poll(LOOK_SECONDS if len(self.hand) else IDLE_SECONDS)
+        if not self.hand.waiting:
+            self.fills_until = time.monotonic() + self.settings.bulk_wait_seconds
+        for records in polled.values():
+            RECORDS.labels(STAGE).inc(len(records))
+            for record in records:
+                self.hand.add(record, self.writing.prepare(record))
 
-        Returns what was fetched meanwhile.
-        """
-        RECORDS.labels(STAGE).inc(len(batch.records))
-        for watchdog in self.watchdogs:
-            watchdog.batch_begins()
-        pending = batch.without(self.partitions.gone).pending
-        following: Batch | None = None
-        tries = 0
-        while pending and not self.stopping:
-            self.work = self._start(pending)
-            if following is None:
-                following = self._fetch(0, self._is_done)
-            left, reason = self._results()
-            tries = 0 if len(left) < len(pending) else tries + 1
-            if left:
-                self.health.red("elasticsearch", reason or "Elasticsearch is busy or blocked")
-                self._wait(min(self.settings.backoff_max_seconds, 0.2 * 2 ** min(tries, 16)))
-            pending = [item for item in left if _place(item.record) not in self.partitions.gone]
-        following = following or Batch()
-        self._read_again([*batch.records, *following.records])
-        if not pending:
-            self.health.green("elasticsearch")
-            done = batch.without(self.partitions.gone).records
-            commit(self.consumer, {_place(record): record.offset + 1 for record in done})
-        following = following.without(self.partitions.gone)
-        self.partitions.gone.clear()
-        return following
+    def _poll(self, seconds: float) -> dict[TopicPartition, list[Any]]:
+        """Records of partitions that are ours and were not taken from us in this very poll."""
+        polled = poll(self.consumer, seconds, POLLED_AT_ONCE)
+        gone, self.partitions.gone = self.partitions.gone, set()
+        if gone:
+            self._settle()
+            # Where a rebalance has given a partition back, or not yet taken it, the client keeps its position,
+            # behind records that are neither committed nor in hand any more.
+            first = {place: records[0].offset for place in gone if (records := polled.pop(place, None))}
+            for place, offset in self.hand.drop(gone).items():
+                first[place] = min(offset, first.get(place, offset))
+            for place in first.keys() & self.consumer.assignment():
+                self.consumer.seek(place, first[place])
+        return polled
 
-    def _start(self, pending: Sequence[Pending]) -> Work:
-        """Begin to write, in as many threads as there are full requests; all records of an article in one."""
-        size = sum(len(each.record.value or b"") for each in pending)
-        full = max(len(pending) / self.settings.bulk_records, size / self.settings.bulk_bytes)
-        lanes: list[list[Pending]] = [
-            [] for _ in range(min(self.settings.bulk_in_flight * SHARES, math.ceil(full)))
-        ]
-        lane_of: dict[str, int] = {}
-        for each in pending:
-            lanes[lane_of.setdefault(each.id, len(lane_of) % len(lanes))].append(each)
+    def _begin_requests(self) -> None:
+        """As many as are full, or have had their time to fill up."""
+        settings = self.settings
+        if self.away and self.work:
+            return
         self.away = ""
-        return [self.threads.submit(self._bring_in, lane) for lane in lanes if lane]
+        while self.hand.waiting and len(self.work) < settings.bulk_in_flight * QUEUED:
+            full = (
+                self.hand.waiting >= settings.bulk_records
+                or self.hand.waiting_bytes >= settings.bulk_bytes
+                or not self._has_room()
+            )
+            if not full and time.monotonic() < self.fills_until:
+                break
+            request = self.hand.take(settings.bulk_records, settings.bulk_bytes)
+            if not request:
+                break
+            self.fills_until = time.monotonic() + settings.bulk_wait_seconds
+            self.work[self.threads.submit(self._bring_in, request)] = request
 
-    def _bring_in(self, lane: list[Pending]) -> tuple[list[Pending], str]:
+    def _bring_in(self, request: list[Pending]) -> tuple[list[Pending], str]:
         """In a thread. After one without an answer the others would only wait in vain, one after the other."""
         if self.away:
-            return lane, self.away
-        left, reason = self.writing.bring_in(lane)
+            return request, self.away
+        left, reason = self.writing.bring_in(request)
         self.away = self.away or reason
         return left, reason
 
-    def _is_done(self) -> bool:
-        return all(each.done() for each in self.work)
+    def _settle(self) -> None:
+        """Take requests that have come to their end back into the hand; what is left of them is tried again."""
+        # The last first: what is left of one comes before all that waits.
+        for each in [each for each in reversed(self.work) if each.done()]:
+            request = self.work.pop(each)
+            if each.cancelled():
+                left, reason = request, ""
+            else:
+                try:
+                    left, reason = each.result()
+                except Forbidden as error:
+                    self._forbidden(error)
+                self._judge(len(request), len(left), reason)
+            self.hand.settle(request, left)
+            if left:
+                self.fills_until = 0.0
+        if not self.hand.again:
+            self.health.green("elasticsearch")
 
-    def _results(self) -> tuple[list[Pending], str]:
-        """What is left to be written, and why if the index as a whole takes nothing."""
-        left: list[Pending] = []
-        reason = ""
-        for each in self.work:
-            try:
-                some, why = each.result()
-            except Forbidden as error:
-                self._forbidden(error)
-            left += some
-            reason = reason or why
-        self.work = []
-        return left, reason
+    def _judge(self, tried: int, left: int, reason: str) -> None:
+        """Whether to go on, as what became of a request says."""
+        if reason:
+            for each in self.work:
+                each.cancel()
+        if left < tried:
+            self.tries = 0
+        now = time.monotonic()
+        if left and now >= self.pause_ends:
+            most = min(self.settings.backoff_max_seconds, 0.2 * 2 ** min(self.tries, 16))
+            seconds = most * random.uniform(0.5, 1)  # noqa: S311 - jitter, no secret
+            self.tries += left == tried
+            self.pause_ends = now + seconds
+            self.health.red("elasticsearch", reason or "Elasticsearch is busy or blocked")
+            log.warning("waiting for Elasticsearch", seconds=round(seconds, 1), reason=self.health.reason)
+
+    def _commit(self) -> None:
+        ends = self.hand.ends()
+        if not ends:
+            return
+        commit(self.consumer, ends)
+        topics = {place.topic for place in ends}
+        for watchdog in self.watchdogs:
+            if watchdog.topic in topics:
+                watchdog.batch_begins()
+
+    def _pause(self) -> None:
+        """Keep the group membership, with every partition paused."""
+        self.consumer.pause(*self.consumer.assignment())
+        # A partition that a rebalance has just given us may bring records in this very poll: it is read again from
+        # its last commit.
+        for place, polled in self._poll(PAUSE_LOOK_SECONDS).items():
+            self.consumer.seek(place, polled[0].offset)
+        self._record_done()
 
     def _finish_work(self) -> None:
         """Whoever gets our partitions next writes these documents too: not at the same time."""
+        for each in self.work:
+            each.cancel()
         wait(self.work)
-
-    def _read_again(self, records: Sequence[Any]) -> None:
-        """A rebalance gave these partitions back, or has not yet taken them.
-
-        The client keeps its position then, behind records that are neither committed nor in hand any more.
-        """
-        for place in self.partitions.gone & self.consumer.assignment():
-            offsets = [record.offset for record in records if _place(record) == place]
-            if offsets:
-                self.consumer.seek(place, min(offsets))
 
     def _forbidden(self, error: Forbidden) -> NoReturn:
         self.leave(EXIT_FORBIDDEN, f"Elasticsearch refuses us: {error}; check ELASTICSEARCH_API_KEY and its role")
@@ -285,20 +308,6 @@ class Indexer:
     def _record_done(self) -> None:
         for watchdog in self.watchdogs:
             watchdog.record_done()
-
-    def _wait(self, most_seconds: float) -> None:
-        """Wait with every partition paused and the group membership kept."""
-        seconds = most_seconds * random.uniform(0.5, 1)  # noqa: S311 - jitter, no secret
-        log.warning("waiting for Elasticsearch", seconds=round(seconds, 1), reason=self.health.reason)
-        end = time.monotonic() + seconds
-        while not self.stopping and time.monotonic() < end:
-            self.consumer.pause(*self.consumer.assignment())
-            # A partition that a rebalance has just given us may bring records in this very poll: it is read
-            # again from its last commit.
-            for place, polled in poll(self.consumer, 0.2, POLLED_AT_ONCE).items():
-                self.consumer.seek(place, polled[0].offset)
-            self._record_done()
-        self.consumer.resume(*self.consumer.paused())
 
     def _dead_letter(self, record: Any, reason: str, error: str) -> None:
         """Returns when the broker has the dead letter; leaves when it does not take it in time."""
@@ -319,10 +328,6 @@ class Indexer:
             )
         except Exception as failure:  # noqa: BLE001 - whatever it is, time is up
             self.leave(EXIT_UNDELIVERABLE, f"no dead letter could be written: {type(failure).__name__}: {failure}")
-
-
-def _place(record: Any) -> TopicPartition:
-    return TopicPartition(record.topic, record.partition)
 
 
 def main(settings: IndexerSettings | None = None) -> None:

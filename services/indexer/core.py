@@ -52,7 +52,7 @@ def to_document(article: TaggedArticle, ingested: datetime, story: Story | None 
         headline=_suggestible(article.headline) if article.headline else None,
         summary=article.summary,
         # The standard tokenizer takes a narrow no-break space for part of a word: "sûr !" would not be found.
-        body=article.body.translate(PLAIN_SPACES),
+        body=_with_plain_spaces(article.body),
         byline=article.byline,
         language=article.language,
         publisher=Publisher(name=article.publisher),
@@ -87,6 +87,10 @@ def to_document(article: TaggedArticle, ingested: datetime, story: Story | None 
     )
 
 
+def _with_plain_spaces(text: str) -> str:
+    return text if text.isascii() else text.translate(PLAIN_SPACES)
+
+
 NO_RESERVED = dict.fromkeys(map(ord, RESERVED), " ")
 
 AnyEntity = TypeVar("AnyEntity", Entity, Place)
@@ -94,7 +98,7 @@ AnyEntity = TypeVar("AnyEntity", Entity, Place)
 
 def _suggestible(text: str) -> str:
     """The text without what an index refuses in suggestions; a name of the user's own table may have it."""
-    return text.translate(NO_RESERVED)
+    return text if text.isprintable() else text.translate(NO_RESERVED)
 
 
 def _named(entity: AnyEntity) -> AnyEntity:
@@ -197,8 +201,9 @@ def correct(present: Mapping[str, Any] | None, incoming: Sequence[ArticleDocumen
 def _as_it_came(
     document: ArticleDocument, history: Sequence[Mapping[str, Any]], cleared: datetime | None
 ) -> Corrected:
-    earlier = tuple(EarlierVersion(**each) for each in history)
-    document = document.model_copy(update={"history": earlier, "cleared": cleared})
+    if history or cleared:
+        earlier = tuple(EarlierVersion(**each) for each in history)
+        document = document.model_copy(update={"history": earlier, "cleared": cleared})
     return Corrected(
         document.revision, document.model_dump_json(by_alias=True, exclude_none=True).encode(), incoming=True
     )

@@ -26,7 +26,7 @@ NOT_THE_DOCUMENT = frozenset(
 a missing alias is set up. Dead letters would bury the whole stream."""
 
 READ_AT_ONCE = 100
-"""Documents read in one request: each may have some MB."""
+"""Documents read whole in one request: each may have some MB."""
 
 SHOWN_ERROR = 500
 """Characters of an error that are kept; Elasticsearch may quote a whole document."""
@@ -72,22 +72,26 @@ class ElasticsearchIndex:
         return [_of_both(*pair) for pair in zip(outcomes[:count], outcomes[count:], strict=True)]
 
     def read(self, ids: Sequence[str]) -> dict[str, Stored]:
-        """One request for some documents at a time; see `DocumentIndex.read`."""
+        """See `DocumentIndex.read`. Asks first which of them are there at all: of new articles none is."""
+        there = [each["_id"] for each in self._there(ids, source=False)] if ids else []
         found: dict[str, Stored] = {}
-        for start in range(0, len(ids), READ_AT_ONCE):
-            try:
-                answer = self._client.mget(index=self._alias, ids=list(ids[start : start + READ_AT_ONCE]))
-            except ApiError as error:
-                raise failure_of(error.status_code, error) from error
-            except TransportError as error:
-                raise _unavailable(error) from error
-            for each in answer["docs"]:
-                # Not there is no error; that it could not be looked for is one.
-                if problem := each.get("error"):
-                    raise _of_read(problem)
-                if each["found"]:
-                    found[each["_id"]] = Stored(each["_version"], each["_source"])
+        for start in range(0, len(there), READ_AT_ONCE):
+            for each in self._there(there[start : start + READ_AT_ONCE]):
+                found[each["_id"]] = Stored(each["_version"], each["_source"])
         return found
+
+    def _there(self, ids: Sequence[str], *, source: bool = True) -> list[Mapping[str, Any]]:
+        try:
+            answer = self._client.mget(index=self._alias, ids=list(ids), source=source)
+        except ApiError as error:
+            raise failure_of(error.status_code, error) from error
+        except TransportError as error:
+            raise _unavailable(error) from error
+        for each in answer["docs"]:
+            # Not there is no error; that it could not be looked for is one.
+            if problem := each.get("error"):
+                raise _of_read(problem)
+        return [each for each in answer["docs"] if each["found"]]
 
     def without(self, fields: Iterable[str]) -> list[str]:
         """See `DocumentIndex.without`."""

@@ -30,7 +30,7 @@ class IndexerSettings(ElasticsearchSettings):
         ge=1,
         le=16,
         description="Bulk requests on their way at once. An index of one shard takes each in one thread, so that "
-        "one alone leaves cores idle; so many times `bulk_bytes` are in hand, and as much again is fetched.",
+        "one alone leaves cores idle; twice so many times `bulk_bytes` are in hand.",
     )
     bulk_wait_seconds: float = Field(
         default=0.5,

@@ -23,8 +23,9 @@ from typing import Any
 
 from elasticsearch import Elasticsearch, helpers
 
-from schemas.article import Entity, Label, Mention, Paragraph, Place, TaggedArticle
+from schemas.article import Entity, Label, Mention, Paragraph, Place, RawArticle, TaggedArticle
 from schemas.document import INDEX_ALIAS
+from schemas.identity import article_id
 from schemas.reading import write_record
 from schemas.topics import ARTICLES_TAGGED
 from services.embedded.ports import choose_ports
@@ -38,7 +39,10 @@ LOOK_SECONDS = 0.02
 
 
 def articles(count: int) -> list[TaggedArticle]:
-    """Tagged articles as the pipeline makes them, with some entities and a mention in each paragraph."""
+    """Tagged articles as the pipeline makes them, with some entities and a mention in each paragraph.
+
+    Their ids are as the pipeline makes them too: one by one rising, the index would find each at once to be new.
+    """
     bodies = texts(min(count, 2000))
     start = datetime(2026, 3, 1, tzinfo=UTC)
     found = []
@@ -52,7 +56,7 @@ def articles(count: int) -> list[TaggedArticle]:
             at += len(part) + 2
         found.append(
             TaggedArticle(
-                id=f"{number:032x}",
+                id=article_id(RawArticle(publisher="bench.example", id=str(number), body="x")),
                 revision=1,
                 received=start + timedelta(seconds=number),
                 published=start + timedelta(seconds=number),

@@ -200,14 +200,19 @@ def test_t9_a_full_disk_blocks_and_is_cleared(pipeline: Pipeline, block: str) ->
     with Elasticsearch(pipeline.elasticsearch) as client:
         alias = pipeline.name(INDEX_ALIAS)
         # Elasticsearch looks at the disk every 30 s, and lifts the block itself where there is room.
-        client.cluster.put_settings(transient={"cluster.routing.allocation.disk.threshold_enabled": False})
-        client.indices.put_settings(index=alias, settings={f"index.blocks.{block}": True})
+        client.cluster.put_settings(transient={"cluster.info.update.interval": "1h"})
+
+        def waits() -> bool:
+            client.indices.put_settings(index=alias, settings={f"index.blocks.{block}": True})
+            return "waiting for Elasticsearch" in pipeline.log("indexer")
+
+        waits()
         send(pipeline, [tagged(name) for name in ids(30)])
         pipeline.start("indexer", wait=False)
-        wait_until(lambda: "waiting for Elasticsearch" in pipeline.log("indexer"), 30, pipeline.tails)
+        wait_until(waits, 60, pipeline.tails)
         assert lag(pipeline) == 30
         client.indices.put_settings(index=alias, settings={f"index.blocks.{block}": None})
-        client.cluster.put_settings(transient={"cluster.routing.allocation.disk.threshold_enabled": None})
+        client.cluster.put_settings(transient={"cluster.info.update.interval": None})
     pipeline.wait_idle(groups=["indexer"])
     assert pipeline.documents().keys() == set(ids(30))
     assert pipeline.dead() == []

@@ -165,7 +165,7 @@ def follow(pipeline: Pipeline, folder: Path, more: str = "") -> None:
     pipeline.start(
         "files",
         module=f"services.cli produce files {folder} --follow --every 1 --settle-seconds {SETTLE} --json {more}",
-        PRODUCER_LIVES_SECONDS="0.5",
+        PRODUCER_LIVES_SECONDS="2",
         PRODUCER_SILENT_LEAST_SECONDS="0",
         PRODUCER_CHECKPOINT_SECONDS="0.2",
         PRODUCER_DELIVERY_TIMEOUT_SECONDS="4",
@@ -238,6 +238,8 @@ def test_a_folder_is_followed_through_a_kill_and_an_absence_of_the_broker(
     servers.kafka.start()
     wait_for(pipeline, files)
 
+    # Its sign of life comes after the article.
+    wait_until(lambda: '"ok": true' in called_sources(pipeline), 60, lambda: called_sources(pipeline), every=0.5)
     state = parts(pipeline)[str(folder)]
     assert (state["source"], state["ok"], state["follows"], state["errors"]) == ("files", True, True, 0)
     assert state["sent"] >= len(files)

@@ -5,8 +5,10 @@ from __future__ import annotations
 import subprocess
 import sys
 import threading
+import time
 from collections import Counter
 from collections.abc import Callable, Sequence
+from concurrent.futures import wait
 from types import SimpleNamespace
 from typing import Any
 
@@ -20,7 +22,7 @@ from schemas.article import TaggedArticle
 from schemas.dead_letter import read_dead_letter
 from schemas.reading import write_record
 from services.indexer import app
-from services.indexer.app import EXIT_FORBIDDEN, EXIT_UNDELIVERABLE, FIELDS, Batch, Indexer
+from services.indexer.app import EXIT_FORBIDDEN, EXIT_UNDELIVERABLE, FIELDS, Indexer
 from services.indexer.index import Forbidden, Outcome, TooLarge, Unavailable, Verdict, Write
 from services.indexer.settings import IndexerSettings
 from services.indexer.writing import Pending, Writing
@@ -111,6 +113,11 @@ class Consumer:
             raise self.commit_fails
         self.commits.append({where.partition: at.offset for where, at in offsets.items()})
 
+    @property
+    def committed(self) -> dict[int, int]:
+        """By partition, after all commits: in how many steps is a matter of time."""
+        return {partition: offset for each in self.commits for partition, offset in each.items()}
+
     def close(self, autocommit: bool) -> None:
         self.closed = not autocommit
 
@@ -156,9 +163,18 @@ class Scene:
         self.indexer.health.green("start")
         self.indexer.partitions.on_partitions_assigned(self.consumer.places)
 
-    def settle(self, *records: Any) -> Batch:
-        prepared = map(self.indexer.writing.prepare, records)
-        return self.indexer._settle(Batch(list(records), [each for each in prepared if each]))
+    def hold(self, *records: Any) -> None:
+        """Put records in hand, as if they had just been read and had had their time to fill a request."""
+        for each in records:
+            self.indexer.hand.add(each, self.indexer.writing.prepare(each))
+        self.indexer.fills_until = 0
+
+    def settle(self, *records: Any) -> None:
+        """Until nothing is in hand any more."""
+        self.hold(*records)
+        while len(self.indexer.hand) and not self.indexer.stopping:
+            self.indexer._step()
+        self.indexer._leave_off()
 
     @property
     def dead(self) -> list[str]:
@@ -199,7 +215,7 @@ def test_a_batch_is_written_in_one_request_and_committed_by_partition(scene: Sce
     assert scene.index.requests == [["a", "b", "c"]]
     assert scene.index.documents["b"][0] == 9
     assert scene.index.documents["b"][1]["body"] == "A text."
-    assert scene.consumer.commits == [{0: 6, 1: 91}]
+    assert scene.consumer.committed == {0: 6, 1: 91}
     assert scene.indexer.health.reason is None
 
 
@@ -214,7 +230,8 @@ def test_what_is_pending_is_written_again_until_it_is_there(scene: Scene) -> Non
     tries: Counter[str] = Counter()
 
     def busy(names: list[str]) -> dict[str, Outcome]:
-        assert scene.consumer.commits == [], "nothing is committed before all is written"
+        committed = max((each[0] for each in scene.consumer.commits), default=0)
+        assert committed <= "abcd".index(names[0]), "nothing is committed before all up to it is written"
         tries.update(names)
         return {
             name: Outcome(Verdict.AGAIN, "429") for name in names if tries[name] < {"b": 3, "d": 6}.get(name, 0)
@@ -225,7 +242,7 @@ def test_what_is_pending_is_written_again_until_it_is_there(scene: Scene) -> Non
     assert scene.index.documents.keys() == set("abcd")
     assert scene.index.requests[:2] == [list("abcd"), ["b", "d"]], "only the busy ones are sent again"
     assert scene.index.requests[-1] == ["d"]
-    assert scene.consumer.commits == [{0: 4}]
+    assert scene.consumer.committed == {0: 4}
     assert scene.dead == []
 
 
@@ -244,14 +261,14 @@ def test_an_index_that_takes_nothing_is_waited_for_without_limit(scene: Scene) -
     assert reasons[0] is None
     assert all("Elasticsearch" in str(each) and "503" in str(each) for each in reasons[1:])
     assert scene.indexer.health.reason is None
-    assert scene.consumer.commits == [{0: 2}]
+    assert scene.consumer.committed == {0: 2}
     assert scene.dead == []
 
 
 def test_an_older_revision_is_done_with(scene: Scene) -> None:
     scene.settle(record(0, tagged("a", "corrected", revision=5)), record(1, tagged("a", "first", revision=4)))
     assert scene.index.documents["a"][1]["body"] == "corrected"
-    assert scene.consumer.commits == [{0: 2}]
+    assert scene.consumer.committed == {0: 2}
     assert scene.dead == []
 
 
@@ -266,7 +283,7 @@ def test_what_the_index_refuses_is_a_dead_letter_with_its_original_bytes(scene: 
     assert dead.value == refused.value
     assert dead.key == f"{TOPIC}/0/7".encode(), "where it had none, the dead letter's id"
     assert dead.headers[:2] == [("trace", b"17"), ("empty", b"")]
-    assert scene.consumer.commits == [{0: 9}]
+    assert scene.consumer.committed == {0: 9}
 
 
 def test_what_does_not_decode_is_a_dead_letter_and_holds_up_no_other(scene: Scene) -> None:
@@ -281,13 +298,13 @@ def test_what_does_not_decode_is_a_dead_letter_and_holds_up_no_other(scene: Scen
     )
     assert scene.index.documents.keys() == {"a", "c"}
     assert scene.dead == ["0/0 invalid_json", "0/2 invalid_record", "0/3 empty", "0/4 failed"]
-    assert scene.consumer.commits == [{0: 6}]
+    assert scene.consumer.committed == {0: 6}
 
 
 def test_a_batch_of_dead_letters_is_committed_without_a_request(scene: Scene) -> None:
     scene.settle(record(0, b"{"), record(1, b"["))
     assert scene.index.requests == []
-    assert scene.consumer.commits == [{0: 2}]
+    assert scene.consumer.committed == {0: 2}
 
 
 def test_the_dead_letter_is_there_before_the_commit(scene: Scene) -> None:
@@ -298,7 +315,7 @@ def test_the_dead_letter_is_there_before_the_commit(scene: Scene) -> None:
     scene.queue.refuses = 2
     scene.settle(record(0, b"{"))
     assert scene.dead == ["0/0 invalid_json"]
-    assert scene.consumer.commits == [{0: 1}]
+    assert scene.consumer.committed == {0: 1}
 
 
 def test_an_answer_with_a_verdict_too_few_commits_nothing(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -344,7 +361,7 @@ def test_a_request_that_is_too_large_is_halved(scene: Scene) -> None:
     assert scene.index.documents.keys() == set(names) - {"giant"}
     assert scene.dead == ["0/3 refused_by_index"]
     assert "413" in scene.queue.sent[0].letter.error
-    assert scene.consumer.commits == [{0: 7}]
+    assert scene.consumer.committed == {0: 7}
     assert max(Counter(name for each in scene.index.requests for name in each).values()) <= 4
 
 
@@ -360,7 +377,7 @@ def test_what_is_busy_in_one_half_is_tried_again(scene: Scene) -> None:
     scene.index.fault = fault
     scene.settle(*[record(offset, tagged(name)) for offset, name in enumerate("abcd")])
     assert scene.index.documents.keys() == set("abcd")
-    assert scene.consumer.commits == [{0: 4}]
+    assert scene.consumer.committed == {0: 4}
 
 
 def test_a_verdict_stands_while_another_request_has_none(make: Make) -> None:
@@ -380,26 +397,27 @@ def test_a_verdict_stands_while_another_request_has_none(make: Make) -> None:
     text = "word " * 200
     scene.settle(record(0, tagged("refused", text)), record(1, tagged("slow", text)))
     assert scene.index.documents.keys() == {"slow"}
-    assert scene.consumer.commits == [{0: 2}]
+    assert scene.consumer.committed == {0: 2}
     assert scene.dead == ["0/0 refused_by_index"]
 
 
 def test_after_a_request_without_an_answer_the_others_wait(make: Make) -> None:
     """Each would wait out its own half minute, and Kafka for the next poll."""
-    scene = make(bulk_bytes=1_024, bulk_in_flight=1)
-    waited: list[list[str]] = []
+    scene = make(bulk_records=1, bulk_in_flight=1)
+    scene.indexer.settings = scene.settings.model_copy(update={"backoff_max_seconds": 30.0})
 
     def away(names: list[str]) -> dict[str, Outcome]:
-        if len(waited) < 2:
-            waited.append(names)
+        if not any(scene.consumer.paused_while_polling):
             raise Unavailable("ConnectionTimeout")
         return {}
 
     scene.index.fault = away
-    text = "word " * 200
-    scene.settle(*[record(offset, tagged(name, text)) for offset, name in enumerate("abc")])
-    assert scene.index.requests == [["a"], ["a"], ["a"], ["b"], ["c"]]
-    assert scene.consumer.commits == [{0: 3}]
+    # The second one's turn comes while the client waits for records.
+    scene.consumer.while_polling = lambda: time.sleep(0.05)
+    scene.settle(record(0, tagged("a")), record(1, tagged("b")))
+    assert len(scene.index.requests) == 1 + 2, "one in vain before the pause"
+    assert scene.index.documents.keys() == {"a", "b"}
+    assert scene.consumer.committed == {0: 2}
 
 
 def test_after_a_half_without_an_answer_the_other_half_waits(scene: Scene) -> None:
@@ -418,53 +436,65 @@ def test_after_a_half_without_an_answer_the_other_half_waits(scene: Scene) -> No
     scene.settle(*[record(offset, tagged(name)) for offset, name in enumerate("abcd")])
     whole, first, second = list("abcd"), ["a", "b"], ["c", "d"]
     assert scene.index.requests == [whole, first, whole, first, second]
-    assert scene.consumer.commits == [{0: 4}]
+    assert scene.consumer.committed == {0: 4}
 
 
 # ---------------------------------------------------------------- partitions that go away
 
 
-def test_what_was_revoked_is_not_committed(scene: Scene) -> None:
-    def revoke(names: list[str]) -> dict[str, Outcome]:
-        if not scene.indexer.partitions.gone:
-            scene.consumer.places = {place(0)}
-            scene.indexer.partitions.on_partitions_revoked([place(1)])
-            raise Unavailable("503")
-        return {}
+def away_until(scene: Scene, polled: Callable[[], None]) -> None:
+    """The first request has no answer; then `polled` is called in the next poll, once."""
 
-    scene.index.fault = revoke
+    def away(names: list[str]) -> dict[str, Outcome]:
+        scene.index.fault = lambda _: {}
+        raise Unavailable("503")
+
+    def poll() -> None:
+        if scene.index.requests and not scene.indexer.work:
+            scene.consumer.while_polling = lambda: None
+            polled()
+
+    # The pause that follows lasts until the next poll.
+    scene.indexer.settings = scene.settings.model_copy(update={"backoff_max_seconds": 30.0})
+    scene.index.fault = away
+    scene.consumer.while_polling = poll
+
+
+def test_what_was_revoked_is_not_committed(scene: Scene) -> None:
+    def revoke() -> None:
+        scene.consumer.places = {place(0)}
+        scene.indexer.partitions.on_partitions_revoked([place(1)])
+
+    away_until(scene, revoke)
     scene.settle(record(0, tagged("a")), record(50, tagged("b"), partition=1))
     assert scene.index.requests == [["a", "b"], ["a"]], "the other half belongs to another process now"
-    assert scene.consumer.commits == [{0: 1}]
+    assert scene.consumer.committed == {0: 1}
     assert scene.consumer.sought == []
     assert scene.indexer.partitions.assigned == {place(0)}
 
 
 def test_what_was_revoked_and_came_back_is_read_again(scene: Scene) -> None:
-    def rebalance(names: list[str]) -> dict[str, Outcome]:
-        if not scene.indexer.partitions.gone:
-            scene.indexer.partitions.on_partitions_revoked([place(1)])
-            scene.indexer.partitions.on_partitions_assigned([place(1)])
-            raise Unavailable("503")
-        return {}
+    def rebalance() -> None:
+        scene.indexer.partitions.on_partitions_revoked([place(1)])
+        scene.indexer.partitions.on_partitions_assigned([place(1)])
 
-    scene.index.fault = rebalance
+    away_until(scene, rebalance)
     scene.settle(record(0, tagged("a")), record(50, tagged("b"), partition=1), record(51, tagged("c"), partition=1))
-    assert scene.consumer.commits == [{0: 1}]
+    assert scene.consumer.committed == {0: 1}
     assert scene.consumer.sought == [(1, 50)], "from the first one in hand"
     assert scene.indexer.partitions.assigned == {place(0), place(1)}
 
 
 def test_when_all_was_revoked_there_is_nothing_to_write_or_commit(scene: Scene) -> None:
-    def revoke(names: list[str]) -> dict[str, Outcome]:
+    def revoke() -> None:
         scene.consumer.places = set()
         scene.indexer.partitions.on_partitions_revoked([place(0), place(1)])
-        raise Unavailable("503")
 
-    scene.index.fault = revoke
+    away_until(scene, revoke)
     scene.settle(record(0, tagged("a")))
     assert len(scene.index.requests) == 1
     assert scene.consumer.commits == []
+    scene.indexer._step()
     assert scene.indexer.health.reason is None
 
 
@@ -475,7 +505,7 @@ def test_a_commit_that_fails_ends_nothing(scene: Scene, error: KafkaError, monke
     scene.settle(record(0, tagged("a")))
     scene.consumer.commit_fails = None
     scene.settle(record(1, tagged("b")))
-    assert scene.consumer.commits == [{0: 2}]
+    assert scene.consumer.committed == {0: 2}
 
 
 def test_a_commit_is_tried_again_while_the_broker_is_away(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -490,7 +520,7 @@ def test_a_commit_is_tried_again_while_the_broker_is_away(scene: Scene, monkeypa
     monkeypatch.setattr("tenacity.nap.time", SimpleNamespace(sleep=sleep))
     scene.consumer.commit_fails = KafkaConnectionError()
     scene.settle(record(0, tagged("a")))
-    assert scene.consumer.commits == [{0: 1}]
+    assert scene.consumer.committed == {0: 1}
     assert len(waited) == 3
 
 
@@ -500,24 +530,28 @@ def test_a_commit_is_tried_again_while_the_broker_is_away(scene: Scene, monkeypa
 def test_while_it_waits_all_is_paused_and_the_membership_kept(scene: Scene) -> None:
     late = record(70, tagged("late"), partition=1)
     scene.consumer.polled = [{}, {place(1): [late, record(71, tagged("later"), partition=1)]}]
+    scene.indexer.pause_ends = float("inf")
     while not scene.consumer.sought:
-        scene.indexer._wait(0.002)
+        scene.indexer._step()
     assert scene.consumer.paused_while_polling
     assert all(paused == scene.consumer.places for paused in scene.consumer.paused_while_polling)
     # A partition that has just come may bring records all the same: they are read again.
     assert scene.consumer.sought == [(1, 70)]
+    assert len(scene.indexer.hand) == 0
+    scene.indexer.pause_ends = 0
+    scene.indexer._step()
     assert scene.consumer.paused_ == set(), "and on it goes"
 
 
-def test_told_to_stop_while_it_waits_it_commits_nothing(scene: Scene) -> None:
+def test_told_to_stop_while_it_waits_it_commits_what_is_done(scene: Scene) -> None:
     def stop(names: list[str]) -> dict[str, Outcome]:
         scene.indexer.stopping = True
         return {"b": Outcome(Verdict.AGAIN, "429")}
 
     scene.index.fault = stop
-    scene.settle(record(0, tagged("a")), record(1, tagged("b")))
-    assert scene.index.documents.keys() == {"a"}
-    assert scene.consumer.commits == []
+    scene.settle(record(0, tagged("a")), record(1, tagged("b")), record(2, tagged("c")))
+    assert scene.index.documents.keys() == {"a", "c"}
+    assert scene.consumer.committed == {0: 1}
 
 
 def test_waiting_for_the_index_is_no_stall(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -529,8 +563,9 @@ def test_waiting_for_the_index_is_no_stall(scene: Scene, monkeypatch: pytest.Mon
 
     for watchdog in scene.indexer.watchdogs:
         monkeypatch.setattr(watchdog, "record_done", record_done)
-    scene.indexer._wait(0.005)
-    assert done > 0
+    scene.indexer.pause_ends = float("inf")
+    scene.indexer._step()
+    assert done == len(TOPICS)
 
 
 # ---------------------------------------------------------------- leaving
@@ -577,38 +612,38 @@ def test_it_works_until_told_to_stop(make: Make, monkeypatch: pytest.MonkeyPatch
 
     scene.consumer.while_polling = stop_when_empty
     scene.indexer.run()
-    assert scene.consumer.commits == [{0: 4, 1: 9}]
+    assert scene.consumer.committed == {0: 4, 1: 9}
     assert scene.consumer.listener is scene.indexer.partitions
     assert scene.consumer.closed is True, "without a commit of what was only polled"
     assert len(started) == len(TOPICS), "one for each topic"
     assert scene.indexer.health.reason is None
 
 
-def offsets(batch: Batch) -> list[int]:
-    return [record.offset for record in batch.records]
-
-
 def test_a_bulk_fills_up_while_more_comes(make: Make) -> None:
-    scene = make(bulk_records=1, bulk_in_flight=1, bulk_wait_seconds=30)
+    scene = make(bulk_records=4, bulk_wait_seconds=30)
     scene.consumer.polled = [
         {place(0): [record(0, tagged("a")), record(1, tagged("b"))]},
         {},
         {place(1): [record(7, tagged("c"), 1), record(8, tagged("d"), 1)]},
         {place(1): [record(9, tagged("e"), 1)]},
     ]
-    assert offsets(scene.indexer._fetch(30)) == [0, 1, 7, 8], "full, without waiting any longer"
-    assert len(scene.consumer.polled) == 1
+    while len(scene.consumer.commits) < 1:
+        assert scene.index.requests == []
+        scene.indexer._step()
+        wait(scene.indexer.work)
+    assert scene.index.requests == [list("abcd")], "full, without waiting any longer"
 
 
 def test_a_bulk_does_not_wait_for_ever(make: Make) -> None:
     scene = make(bulk_wait_seconds=0.01)
     scene.consumer.polled = [{place(0): [record(0, tagged("a"))]}]
-    assert offsets(scene.indexer._fetch(30)) == [0]
-    assert offsets(scene.indexer._fetch(0)) == []
+    scene.indexer._step()
+    scene.settle()
+    assert scene.index.requests == [["a"]]
 
 
 def test_what_is_revoked_while_a_bulk_fills_up_is_not_committed(make: Make) -> None:
-    scene = make(bulk_records=1, bulk_in_flight=1, bulk_wait_seconds=0.05)
+    scene = make(bulk_wait_seconds=0.05)
     scene.consumer.polled = [{place(1): [record(7, tagged("a"), 1)]}, {place(0): [record(0, tagged("b"))]}]
 
     def revoke() -> None:
@@ -617,8 +652,9 @@ def test_what_is_revoked_while_a_bulk_fills_up_is_not_committed(make: Make) -> N
             scene.indexer.partitions.on_partitions_revoked([place(1)])
 
     scene.consumer.while_polling = revoke
-    scene.indexer._settle(scene.indexer._fetch(30))
-    assert scene.consumer.commits == [{0: 1}]
+    while not scene.consumer.commits:
+        scene.indexer._step()
+    assert scene.consumer.committed == {0: 1}
     assert scene.index.documents.keys() == {"b"}, "the other is another process's now"
 
 
@@ -656,7 +692,7 @@ def test_of_two_records_of_an_article_in_one_batch_the_later_one_counts(scene: S
     )
     assert scene.index.requests == [["a"]]
     assert scene.index.documents["a"][1]["body"] == "again"
-    assert scene.consumer.commits == [{0: 3}]
+    assert scene.consumer.committed == {0: 3}
 
 
 # ---------------------------------------------------------------- more than one request at once
@@ -677,9 +713,9 @@ def test_full_requests_are_written_at_once_and_an_article_by_one_thread(make: Ma
         record(2, tagged("c")),
         record(3, tagged("a", "new", revision=2)),
     )
-    assert sorted(scene.index.requests) == [["a", "c"], ["b"]]
+    assert sorted(scene.index.requests) == [["a"], ["b", "c"]]
     assert scene.index.documents["a"][1]["body"] == "new"
-    assert scene.consumer.commits == [{0: 4}]
+    assert scene.consumer.committed == {0: 4}
 
 
 def test_what_fills_no_request_is_not_torn_apart(make: Make) -> None:
@@ -689,25 +725,44 @@ def test_what_fills_no_request_is_not_torn_apart(make: Make) -> None:
     assert scene.index.requests == [list("abcdef")]
 
 
-def test_the_next_records_are_fetched_while_the_others_are_written(scene: Scene) -> None:
-    fetched = threading.Event()
-    scene.consumer.polled = [{}, {place(0): [record(1, tagged("b"))]}]
-    scene.consumer.while_polling = lambda: None if scene.consumer.polled else fetched.set()
-    waited = []
+def test_the_next_records_are_read_and_written_while_others_are_written(scene: Scene) -> None:
+    scene.consumer.polled = [{}, {place(0): [record(1, tagged("b"))], place(1): [record(7, tagged("c"), 1)]}]
+    written = threading.Event()
 
     def slow(names: list[str]) -> dict[str, Outcome]:
-        waited.append(fetched.wait(10))
+        if "a" in names:
+            assert written.wait(10)
+            assert 0 not in scene.consumer.committed, "what is behind it is not committed"
+        else:
+            written.set()
         return {}
 
     scene.index.fault = slow
-    following = scene.settle(record(0, tagged("a")))
-    assert waited == [True]
-    assert scene.consumer.commits == [{0: 1}], "and nothing of the next ones"
-    assert (offsets(following), [each.id for each in following.pending]) == ([1], ["b"])
-    scene.consumer.while_polling = lambda: None
-    scene.index.fault = lambda _: {}
-    assert scene.indexer._settle(following).records == []
-    assert scene.consumer.commits == [{0: 1}, {0: 2}]
+    scene.settle(record(0, tagged("a")))
+    assert scene.index.requests == [["a"], ["b", "c"]]
+    assert scene.consumer.committed == {0: 2, 1: 8}
+
+
+def test_an_article_is_in_one_request_at_a_time(make: Make) -> None:
+    """Read, changed and written by two threads at once, one change is lost."""
+    scene = make(bulk_records=1)
+    scene.consumer.polled = [{place(0): [record(1, tagged("a", "new", revision=2)), record(2, tagged("b"))]}]
+    b_written = threading.Event()
+    order: list[str] = []
+
+    def slow(names: list[str]) -> dict[str, Outcome]:
+        if order.count("a") == 0 and "a" in names:
+            assert b_written.wait(10)
+        order.extend(names)
+        if "b" in names:
+            b_written.set()
+        return {}
+
+    scene.index.fault = slow
+    scene.settle(record(0, tagged("a")))
+    assert order == ["b", "a", "a"]
+    assert scene.index.documents["a"][1]["body"] == "new"
+    assert [each["body"] for each in scene.index.documents["a"][1]["history"]] == ["A text."]
 
 
 def test_a_rebalance_waits_for_what_is_being_written(scene: Scene) -> None:
@@ -732,36 +787,72 @@ def test_a_rebalance_waits_for_what_is_being_written(scene: Scene) -> None:
     scene.consumer.while_polling = rebalance
     scene.settle(record(0, tagged("a")), record(50, tagged("b"), partition=1))
     assert order == ["written", "revoked"]
-    assert scene.consumer.commits == [{0: 1}]
+    assert scene.consumer.committed == {0: 1}
 
 
-def test_what_was_fetched_meanwhile_and_then_revoked_is_read_again(scene: Scene) -> None:
-    scene.consumer.polled = [{place(1): [record(70, tagged("b"), partition=1)]}]
-    rebalanced = threading.Event()
-
-    def rebalance() -> None:
-        if not scene.consumer.polled and not rebalanced.is_set():
-            rebalanced.set()
-            scene.indexer.partitions.on_partitions_revoked([place(1)])
-            scene.indexer.partitions.on_partitions_assigned([place(1)])
+def test_a_rebalance_does_not_wait_for_what_has_not_begun(make: Make) -> None:
+    scene = make(bulk_records=1, bulk_in_flight=1)
+    began, revoked = threading.Event(), threading.Event()
 
     def slow(names: list[str]) -> dict[str, Outcome]:
-        assert rebalanced.wait(10)
+        began.set()
+        revoked.wait(0.2)
         return {}
 
-    scene.consumer.while_polling = rebalance
+    def rebalance() -> None:
+        if began.wait(10) and not revoked.is_set():
+            scene.consumer.places = {place(0)}
+            scene.indexer.partitions.on_partitions_revoked([place(1)])
+            revoked.set()
+
     scene.index.fault = slow
-    following = scene.settle(record(0, tagged("a")), record(60, tagged("c"), partition=1))
-    assert following.records == []
-    assert scene.consumer.sought == [(1, 60)]
-    assert scene.consumer.commits == [{0: 1}]
+    scene.consumer.while_polling = rebalance
+    scene.settle(record(0, tagged("a")), record(50, tagged("b"), partition=1))
+    assert scene.index.requests == [["a"]], "the other is another process's now"
+    assert scene.consumer.committed == {0: 1}
+
+
+@pytest.mark.parametrize("revoked_and_back", [True, False])
+def test_what_was_in_hand_and_then_revoked_is_read_again(scene: Scene, *, revoked_and_back: bool) -> None:
+    """Also what the client gives out in the very poll in which the partition goes and comes."""
+
+    def rebalance() -> None:
+        scene.consumer.while_polling = lambda: None
+        scene.indexer.partitions.on_partitions_revoked([place(1)])
+        if revoked_and_back:
+            scene.indexer.partitions.on_partitions_assigned([place(1)])
+        else:
+            scene.consumer.places = {place(0)}
+
+    scene.consumer.while_polling = rebalance
+    scene.consumer.polled = [{place(1): [record(70, tagged("b"), partition=1)]}]
+    scene.hold(record(60, tagged("c"), partition=1))
+    scene.indexer.fills_until = float("inf")
+    scene.indexer._step()
+    assert len(scene.indexer.hand) == 0
+    assert scene.consumer.sought == ([(1, 60)] if revoked_and_back else [])
+    assert scene.consumer.commits == []
 
 
 def test_no_more_bytes_are_in_hand_than_said(make: Make) -> None:
-    scene = make(bulk_bytes=1_024, bulk_in_flight=2, bulk_wait_seconds=30)
+    scene = make(bulk_bytes=1_024, bulk_in_flight=1, bulk_wait_seconds=30)
     large = "word " * 200
+    full = threading.Event()
+
+    def slow(names: list[str]) -> dict[str, Outcome]:
+        assert full.wait(10)
+        return {}
+
+    scene.index.fault = slow
     scene.consumer.polled = [{place(0): [record(number, tagged(str(number), large))]} for number in range(9)]
-    assert offsets(scene.indexer._fetch(30)) == [0, 1]
+    for _ in range(4):
+        scene.indexer._step()
+    assert len(scene.consumer.polled) == 7
+    full.set()
+    while scene.consumer.polled or len(scene.indexer.hand):
+        scene.indexer._step()
+        scene.indexer.fills_until = 0
+    assert scene.consumer.committed == {0: 9}
 
 
 # ---------------------------------------------------------------- before the first record

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from types import SimpleNamespace
 from typing import Any
 
@@ -12,8 +12,9 @@ import pytest
 from elastic_transport import BaseNode, HttpHeaders, NodeConfig
 from elasticsearch import ApiError, Elasticsearch
 
+from services.indexer import elasticsearch_index
 from services.indexer.elasticsearch_index import ElasticsearchIndex, verdict_on
-from services.indexer.index import Forbidden, TooLarge, Unavailable, Verdict, Write
+from services.indexer.index import Forbidden, Stored, TooLarge, Unavailable, Verdict, Write
 
 WRITES = [Write("a", 3, b'{"id":"a"}'), Write("b", 2**63 - 1, '{"id":"b","body":"é"}'.encode())]
 
@@ -83,6 +84,7 @@ class Node(BaseNode):
     """Answers as told, and remembers what it was asked."""
 
     answer: tuple[int, bytes] | Exception = (200, b"")
+    replies: Callable[[str, bytes], tuple[int, bytes]] | None = None
     alias_is_there: int | None = None
     asked: list[tuple[str, str, bytes, float | None]]
 
@@ -103,6 +105,8 @@ class Node(BaseNode):
             return self._answer(self.alias_is_there, b"{}")
         if isinstance(self.answer, Exception):
             raise self.answer
+        if self.replies:
+            return self._answer(*self.replies(target, body or b""))
         return self._answer(*self.answer)
 
     def _answer(self, status: int, content: bytes) -> Any:
@@ -285,6 +289,36 @@ def test_whether_there_is_a_standby_must_be_known(
     with pytest.raises(expected):
         standing_by.index.write(WRITES)
     assert len(standing_by.asked) == 1, "nothing is written to one of two indices alone"
+
+
+# ---------------------------------------------------------------- reading
+
+
+def test_only_what_is_there_is_read_whole_and_some_at_a_time(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each may have some MB; of new articles none is there."""
+    monkeypatch.setattr(elasticsearch_index, "READ_AT_ONCE", 2)
+    there = {"a", "c", "d"}
+
+    def answer(target: str, body: bytes) -> tuple[int, bytes]:
+        ids = json.loads(body)["ids"]
+        docs = [{"_id": each, "found": each in there, "_version": 3, "_source": {"of": each}} for each in ids]
+        return 200, json.dumps({"docs": docs}).encode()
+
+    server.node.replies = answer  # type: ignore[attr-defined]
+    assert server.index.read(list("abcd")) == {name: Stored(3, {"of": name}) for name in "acd"}
+    asked = [(target.split("?")[1], json.loads(body)["ids"]) for _, target, body, _ in server.asked]
+    assert asked == [("_source=false", list("abcd")), ("_source=true", ["a", "c"]), ("_source=true", ["d"])]
+    server.asked.clear()
+    assert server.index.read([]) == {}
+    assert server.asked == [], "Elasticsearch refuses to look for nothing"
+
+
+def test_what_could_not_be_looked_for_is_not_taken_for_absent(server: Server) -> None:
+    server.answers(200, {"docs": [{"_id": "a", "error": {"type": "shard_not_available", "reason": "later"}}]})
+    with pytest.raises(Unavailable, match="later"):
+        server.index.read(["a"])
 
 
 # ---------------------------------------------------------------- what the index knows
