@@ -31,9 +31,12 @@ demo-picture: setup ## Run the demo and draw its terminal output into docs/demo.
 # One test does little but wait, for more than five minutes: beside the others.
 AWAY := tests/live/test_away.py
 
+# One process for each core, each with a Kafka and an Elasticsearch of its own (2 GB): no more than four of them.
+SHARED := -n logical --maxprocesses 4 --dist worksteal
+
 test: lint fetch ## Lint, types and every test, on the real servers
 	@log=$$(mktemp); $(BIN)/pytest -q -p no:cacheprovider $(AWAY) > $$log 2>&1 & away=$$!; trap "kill $$away" INT TERM; \
-	  $(BIN)/pytest -q --ignore=$(AWAY); rest=$$?; wait $$away; waited=$$?; cat $$log; rm $$log; \
+	  $(BIN)/pytest -q $(SHARED) --ignore=$(AWAY); rest=$$?; wait $$away; waited=$$?; cat $$log; rm $$log; \
 	  test $$rest -eq 0 && test $$waited -eq 0
 
 lint: setup ## Style, types and architecture
@@ -46,13 +49,13 @@ fetch: setup ## Fetch what the tests need from outside
 	@$(BIN)/python -m tests.fetch
 
 unit: setup ## Unit tests alone
-	@$(BIN)/pytest -q tests/unit
+	@$(BIN)/pytest -q $(SHARED) tests/unit
 
 contract: fetch ## Contract tests alone
 	@$(BIN)/pytest -q tests/contract
 
 live: fetch ## Tests on the real Kafka and Elasticsearch alone
-	@$(BIN)/pytest -q tests/live
+	@$(BIN)/pytest -q $(SHARED) tests/live
 
 test-compose: setup ## docker-compose.yml on a Docker engine, judged as the live tests are
 	@$(BIN)/python -m tests.compose

@@ -202,11 +202,14 @@ def test_t9_a_full_disk_blocks_and_is_cleared(pipeline: Pipeline, block: str) ->
         # Elasticsearch looks at the disk every 30 s, and lifts the block itself where there is room.
         client.cluster.put_settings(transient={"cluster.info.update.interval": "1h"})
 
-        def waits() -> bool:
+        def blocked() -> None:
             client.indices.put_settings(index=alias, settings={f"index.blocks.{block}": True})
+
+        def waits() -> bool:
+            blocked()
             return "waiting for Elasticsearch" in pipeline.log("indexer")
 
-        waits()
+        blocked()
         send(pipeline, [tagged(name) for name in ids(30)])
         pipeline.start("indexer", wait=False)
         wait_until(waits, 60, pipeline.tails)
