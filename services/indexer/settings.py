@@ -22,7 +22,7 @@ class IndexerSettings(ElasticsearchSettings):
         default=4 * 1024 * 1024,
         ge=1024,
         description="Bytes in one bulk request, at the most, and twice as many while there is a standby index. 500 "
-        "usual articles have less; with the largest ones a process needs some 25 times as much memory for each "
+        "usual articles have less; with the largest ones a process needs some 16 times as much memory for each "
         "request in flight (`bulk_in_flight`). Elasticsearch's own limit is 100 MB.",
     )
     bulk_in_flight: int = Field(
