@@ -11,7 +11,7 @@ import zlib
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
-from functools import reduce
+from functools import partial, reduce
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,9 @@ from services.producer.sources import warc
 from services.producer.sources.warc import HEADER_BYTES, Warc
 
 Pack = Callable[[bytes], bytes]
+
+gzipped = partial(gzip.compress, mtime=0)
+"""The same bytes whenever it is called: a test that is named after them has the same name in every process."""
 
 PACKS: dict[str, Pack] = {".warc": bytes, ".warc.gz": gzip.compress}
 
@@ -218,12 +221,12 @@ def test_records_that_fastwarc_writes(tmp_path: Path, inline: None) -> None:
 @pytest.mark.parametrize(
     ("header", "body"),
     [
-        (b"Content-Encoding: gzip", gzip.compress(b"<p>page</p>")),
-        (b"Content-Encoding: x-gzip", gzip.compress(b"<p>pa") + gzip.compress(b"ge</p>")),
+        (b"Content-Encoding: gzip", gzipped(b"<p>page</p>")),
+        (b"Content-Encoding: x-gzip", gzipped(b"<p>pa") + gzipped(b"ge</p>")),
         (b"Content-Encoding: deflate", zlib.compress(b"<p>page</p>")),
         (b"Content-Encoding: deflate", zlib.compress(b"<p>page</p>")[2:-4]),
         (b"Content-Encoding: identity", b"<p>page</p>"),
-        (b"Content-Encoding: gzip, gzip", gzip.compress(gzip.compress(b"<p>page</p>"))),
+        (b"Content-Encoding: gzip, gzip", gzipped(gzipped(b"<p>page</p>"))),
         (b"Transfer-Encoding: chunked", b"5\r\n<p>pa\r\n6\r\nge</p>\r\n0\r\n\r\n"),
         # The crawler took the encoding off and left the header.
         (b"Content-Encoding: gzip", b"<p>page</p>"),
@@ -264,12 +267,12 @@ def test_brotli_and_zstandard(make: Make, encoding: bytes, writer: Any) -> None:
 @pytest.mark.parametrize(
     ("header", "body"),
     [
-        (b"Content-Encoding: gzip", gzip.compress(b"<p>page</p>" * 99)[:-9]),
+        (b"Content-Encoding: gzip", gzipped(b"<p>page</p>" * 99)[:-9]),
         (b"Content-Encoding: gzip", b"\x1f\x8b\x08nothing"),
         (b"Content-Encoding: foo", b"\1\2"),
         (
             b"Content-Encoding: gzip, gzip, gzip, gzip",
-            reduce(lambda body, _: gzip.compress(body), range(4), b"<p>"),
+            reduce(lambda body, _: gzipped(body), range(4), b"<p>"),
         ),
         (b"Transfer-Encoding: chunked", b"zz\r\nabc"),
         (b"Transfer-Encoding: chunked", b"FFFFFFFFFFFFFFFF\r\nabc"),
