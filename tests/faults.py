@@ -547,7 +547,7 @@ FAULTS = (
     Fault(
         "in hand: more bytes than said",
         INDEXER,
-        "            and self.hand.bytes < settings.bulk_bytes * settings.bulk_in_flight * BYTES_IN_HAND\n",
+        "            and self.hand.bytes < settings.bulk_bytes * settings.bulk_in_flight * IN_HAND\n",
         "",
         f"{LOOP}::test_no_more_bytes_are_in_hand_than_said",
     ),

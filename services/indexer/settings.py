@@ -17,7 +17,7 @@ class IndexerSettings(ElasticsearchSettings):
 
     model_config = SettingsConfigDict(env_prefix="INDEXER_")
 
-    bulk_records: int = Field(default=250, ge=1, description="Documents in one bulk request, at the most.")
+    bulk_records: int = Field(default=500, ge=1, description="Documents in one bulk request, at the most.")
     bulk_bytes: int = Field(
         default=4 * 1024 * 1024,
         ge=1024,

@@ -8,6 +8,7 @@ trace in the article's place, which keeps its late copies out. Open dead letters
 
 from __future__ import annotations
 
+import collections
 import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -92,7 +93,7 @@ class Writing:
         done: Callable[[], None] = lambda: None,
     ) -> None:
         """`refused` is given a record that will never be in the index, the reason in a word, and the error; `done`
-        is told of each verdict."""
+        is told when there were verdicts."""
         self.settings = settings
         self.index, self.stories, self.dead_letters = index, stories, dead_letters
         self.refused, self.done = refused, done
@@ -306,22 +307,25 @@ class Writing:
                 return
             outcomes = [Outcome(Verdict.REFUSED, str(error))]
         for item, outcome in zip(request, outcomes, strict=True):
-            self._judge(index, item, outcome, tried)
+            self._judge(item, outcome, tried)
+        counted = collections.Counter(each.verdict for each in outcomes if each.verdict is not Verdict.AGAIN)
+        for verdict, number in counted.items():
+            if index is self.index:
+                self._count(verdict, number)
+            elif index is self.stories:
+                STORIES.labels(verdict.value).inc(number)
+        if counted:
+            self.done()
 
-    def _judge(self, index: DocumentIndex, item: Pending, outcome: Outcome, tried: Tried) -> None:
+    def _judge(self, item: Pending, outcome: Outcome, tried: Tried) -> None:
         if outcome.verdict is Verdict.AGAIN:
             tried.left.append(item)
-            return
-        if outcome.verdict is Verdict.REFUSED:
+        elif outcome.verdict is Verdict.REFUSED:
             self.refused(item.record, "refused_by_index", outcome.error)
             tried.refused.append(item)
+            self.done()
         else:
             tried.there.append(item)
-        if index is self.index:
-            self._count(outcome.verdict)
-        elif index is self.stories:
-            STORIES.labels(outcome.verdict.value).inc()
-        self.done()
 
     def _count(self, verdict: Verdict, number: int = 1) -> None:
         DOCUMENTS.labels(verdict.value).inc(number)

@@ -36,6 +36,10 @@ TOPIC = "night-articles-tagged"
 TOPICS = [TOPIC, *(f"night-articles-{name}" for name in ("stories", "retagged", "retracted", "dlq"))]
 
 
+FULL = "word " * 180
+"""Fills a request of 1,024 bytes, the smallest that can be set; beside a short one there is room in the hand."""
+
+
 def place(partition: int) -> TopicPartition:
     return TopicPartition(TOPIC, partition)
 
@@ -403,7 +407,7 @@ def test_a_verdict_stands_while_another_request_has_none(make: Make) -> None:
 
 def test_after_a_request_without_an_answer_the_others_wait(make: Make) -> None:
     """Each would wait out its own half minute, and Kafka for the next poll."""
-    scene = make(bulk_records=1, bulk_in_flight=1)
+    scene = make(bulk_bytes=1_024, bulk_in_flight=1)
     scene.indexer.settings = scene.settings.model_copy(update={"backoff_max_seconds": 30.0})
 
     def away(names: list[str]) -> dict[str, Outcome]:
@@ -414,7 +418,7 @@ def test_after_a_request_without_an_answer_the_others_wait(make: Make) -> None:
     scene.index.fault = away
     # The second one's turn comes while the client waits for records.
     scene.consumer.while_polling = lambda: time.sleep(0.05)
-    scene.settle(record(0, tagged("a")), record(1, tagged("b")))
+    scene.settle(record(0, tagged("a")), record(1, tagged("b", FULL)))
     assert len(scene.index.requests) == 1 + 2, "one in vain before the pause"
     assert scene.index.documents.keys() == {"a", "b"}
     assert scene.consumer.committed == {0: 2}
@@ -791,7 +795,7 @@ def test_a_rebalance_waits_for_what_is_being_written(scene: Scene) -> None:
 
 
 def test_a_rebalance_does_not_wait_for_what_has_not_begun(make: Make) -> None:
-    scene = make(bulk_records=1, bulk_in_flight=1)
+    scene = make(bulk_bytes=1_024, bulk_in_flight=1)
     began, revoked = threading.Event(), threading.Event()
 
     def slow(names: list[str]) -> dict[str, Outcome]:
@@ -807,7 +811,7 @@ def test_a_rebalance_does_not_wait_for_what_has_not_begun(make: Make) -> None:
 
     scene.index.fault = slow
     scene.consumer.while_polling = rebalance
-    scene.settle(record(0, tagged("a")), record(50, tagged("b"), partition=1))
+    scene.settle(record(0, tagged("a")), record(50, tagged("b", FULL), partition=1))
     assert scene.index.requests == [["a"]], "the other is another process's now"
     assert scene.consumer.committed == {0: 1}
 
