@@ -552,6 +552,13 @@ FAULTS = (
         f"{LOOP}::test_no_more_bytes_are_in_hand_than_said",
     ),
     Fault(
+        "in hand: each try adds to what waits",
+        INDEXER,
+        "if self._has_room() and not self.hand.again:",
+        "if self._has_room():",
+        f"{LOOP}::test_while_something_is_tried_again_no_more_is_taken",
+    ),
+    Fault(
         "in hand: requests without an answer one after the other",
         INDEXER,
         "        if self.away:\n            return request, self.away\n",

@@ -56,8 +56,8 @@ EXIT_UNDELIVERABLE = 70
 COLLECT_AFTER_OBJECTS = 1_000_000
 """More objects than at the last look for circles among them until there is another; Python's own number is 700.
 
-The records in hand are some 500,000, which come and go: with a smaller number, each look goes through all of them in
-vain, and a quarter of the indexer's time is spent on that (0.34 ms for a record, and 0.26 without, measured).
+The records in hand are some 500,000, which come and go: with a smaller number, each look goes through all of them
+in vain, and a quarter of the indexer's time is spent on that (0.34 ms for a record, and 0.26 without, measured).
 """
 
 BEGUN = 2
@@ -174,7 +174,8 @@ class Indexer:
         if time.monotonic() >= self.pause_ends:
             self.consumer.resume(*self.consumer.paused())
             self._begin_requests()
-            if self._has_room():
+            # While something is to be tried again no more is taken: each try would add to what waits.
+            if self._has_room() and not self.hand.again:
                 self._read()
             else:
                 wait(self.work, LOOK_SECONDS, FIRST_COMPLETED)

@@ -547,6 +547,28 @@ def test_while_it_waits_all_is_paused_and_the_membership_kept(scene: Scene) -> N
     assert scene.consumer.paused_ == set(), "and on it goes"
 
 
+def test_while_something_is_tried_again_no_more_is_taken(scene: Scene) -> None:
+    """Each try would add to what is in hand, for as long as Elasticsearch is away."""
+    tries = 0
+
+    def away(names: list[str]) -> dict[str, Outcome]:
+        nonlocal tries
+        tries += 1
+        if tries <= 3:
+            raise Unavailable("503")
+        time.sleep(0.2)  # the last try takes a while
+        return {}
+
+    def poll() -> None:
+        assert not scene.indexer.hand.again or scene.consumer.paused_ == scene.consumer.places
+
+    scene.index.fault = away
+    scene.consumer.while_polling = poll
+    scene.settle(record(0, tagged("a")))
+    assert scene.index.requests == [["a"]] * 4
+    assert scene.consumer.committed == {0: 1}
+
+
 def test_told_to_stop_while_it_waits_it_commits_what_is_done(scene: Scene) -> None:
     def stop(names: list[str]) -> dict[str, Outcome]:
         scene.indexer.stopping = True
