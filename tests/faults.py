@@ -315,8 +315,9 @@ FAULTS = (
     Fault(
         "repeats: a story that cannot be read is none",
         INDEX,
-        "                raise failure_of(error.status_code, error) from error\n            except TransportError",
-        "                return found\n            except TransportError",
+        "source=source)\n        except ApiError as error:\n"
+        "            raise failure_of(error.status_code, error) from error\n",
+        "source=source)\n        except ApiError:\n            return []\n",
         f"{INDEXING}::test_stories_that_cannot_be_read_are_waited_for",
     ),
     Fault(
@@ -526,8 +527,8 @@ FAULTS = (
     Fault(
         "in hand: the next records wait for all that are written",
         INDEXER,
-        "            self._begin_requests()\n            if",
-        "            if not self.work:\n                self._begin_requests()\n            if",
+        "            self._begin_requests()\n            #",
+        "            if not self.work:\n                self._begin_requests()\n            #",
         f"{LOOP}::test_the_next_records_are_read_and_written_while_others_are_written",
     ),
     Fault(

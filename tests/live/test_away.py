@@ -47,7 +47,7 @@ def members(pipeline: Pipeline) -> set[str]:
 def test_an_elasticsearch_that_is_away_for_long(pipeline: Pipeline, servers: Servers) -> None:
     """A third of the time its port is closed, a third it answers 503, a third it answers nothing.
 
-    Break: leave out the polling while it waits (`_wait`), or let `backoff_max_seconds` be 30.
+    Break: leave out the polling while it waits (`_pause`), or let `backoff_max_seconds` be 30.
     """
     proxy = FaultProxy(servers.elasticsearch.address)
     pipeline.environment["ELASTICSEARCH_URL"] = proxy.url
@@ -114,7 +114,7 @@ def test_an_elasticsearch_that_is_away_for_long(pipeline: Pipeline, servers: Ser
 
 
 def test_a_partition_is_not_fetched_while_it_waits(pipeline: Pipeline, servers: Servers) -> None:
-    """Break: leave out `self.consumer.pause` in `_wait`: what is fetched meanwhile piles up, or is passed over."""
+    """Break: leave out `self.consumer.pause` in `_pause`: what is fetched meanwhile piles up, or is passed over."""
     proxy = FaultProxy(servers.elasticsearch.address)
     pipeline.environment["ELASTICSEARCH_URL"] = proxy.url
     gate = threading.Event()
