@@ -1,63 +1,77 @@
-"""One real Kafka and one real Elasticsearch for all live tests; a pipeline of its own for each."""
+"""One real Kafka and one real Elasticsearch for all live tests, and pipelines apart from each other by a prefix.
+
+Which fixture to take:
+
+- `running`: all five services with their usual settings, started once. Tests are told apart by publishers and ids.
+- `module_pipeline`: topics and indices for a file of tests, which starts its services once.
+- `pipeline`, `new_pipeline`: topics and indices for one test, which may kill, stop and configure what it starts.
+- `broker`: a Kafka that a test may kill, with `broker_pipeline` on it.
+"""
 
 from __future__ import annotations
 
+import os
 import uuid
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
 
 from services.embedded.ports import choose_ports
-from services.embedded.servers import ElasticsearchServer, KafkaServer
+from services.embedded.servers import KafkaServer
 from tests.live.fault_proxy import FaultProxy
-from tests.live.harness import Pipeline
+from tests.live.harness import SERVICES, Pipeline
+from tests.live.stack import Servers, shared_servers
+
+HERE = Path(__file__).parent
+
+GROUPS = {"running": "running", "broker": "broker"}
+"""Fixture -> the group of tests that one worker runs, so that it is started once in a run."""
 
 
-@dataclass
-class Servers:
-    kafka: KafkaServer
-    elasticsearch: ElasticsearchServer
-
-
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
-        if Path(__file__).parent in item.path.parents:
-            item.add_marker(pytest.mark.live)
+        if HERE not in item.path.parents:
+            continue
+        item.add_marker(pytest.mark.live)
+        fixtures = getattr(item, "fixturenames", ())
+        group = next((GROUPS[name] for name in GROUPS if name in fixtures), None)
+        if group is None and "module_pipeline" in fixtures:
+            group = item.path.stem
+        if group is not None:
+            item.add_marker(pytest.mark.xdist_group(group))
 
 
 @pytest.fixture(scope="session")
 def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Servers]:
-    folder = tmp_path_factory.mktemp("servers")
-    # Not from the ports that outgoing connections take: one could hold a killed broker's port.
-    ports = choose_ports(["kafka", "controller", "elasticsearch", "transport"], {})
-    kafka = KafkaServer(folder / "kafka", ports["kafka"], ports["controller"])
-    elasticsearch = ElasticsearchServer(folder / "elasticsearch", ports["elasticsearch"], ports["transport"])
+    """The servers of the run. NEWSFLOW_TEST_STACK names a folder to share them between runs."""
+    folder = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        folder = folder.parent
+    with shared_servers(Path(os.environ.get("NEWSFLOW_TEST_STACK") or folder / "stack")) as found:
+        yield found
+
+
+@contextmanager
+def pipeline_in(folder: Path, kafka: str, elasticsearch: str) -> Iterator[Pipeline]:
+    """Topics and indices under a new prefix; at the end the processes are stopped and both are deleted."""
+    prefix = f"t{uuid.uuid4().hex[:8]}-"
+    (folder / prefix).mkdir()
+    pipeline = Pipeline(kafka, elasticsearch, prefix, folder / prefix)
     try:
-        kafka.start()
-        elasticsearch.start()
-        yield Servers(kafka, elasticsearch)
+        pipeline.set_up()
+        yield pipeline
     finally:
-        kafka.stop()
-        elasticsearch.stop()
+        pipeline.stop()
+        pipeline.delete()
 
 
 @pytest.fixture
 def new_pipeline(servers: Servers, tmp_path: Path) -> Iterator[Callable[[], Pipeline]]:
-    made: list[Pipeline] = []
-
-    def make() -> Pipeline:
-        prefix = f"t{uuid.uuid4().hex[:8]}-"
-        folder = tmp_path / prefix
-        folder.mkdir()
-        made.append(Pipeline(servers.kafka.address, servers.elasticsearch.address, prefix, folder))
-        made[-1].set_up()
-        return made[-1]
-
-    yield make
-    for pipeline in made:
-        pipeline.stop()
+    with ExitStack() as made:
+        yield lambda: made.enter_context(pipeline_in(tmp_path, servers.kafka, servers.elasticsearch))
 
 
 @pytest.fixture
@@ -65,10 +79,55 @@ def pipeline(new_pipeline: Callable[[], Pipeline]) -> Pipeline:
     return new_pipeline()
 
 
+@pytest.fixture(scope="module")
+def module_pipeline(servers: Servers, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pipeline]:
+    with pipeline_in(tmp_path_factory.mktemp("module"), servers.kafka, servers.elasticsearch) as made:
+        yield made
+
+
+@pytest.fixture(scope="session")
+def _running(servers: Servers, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pipeline]:
+    with pipeline_in(tmp_path_factory.mktemp("running"), servers.kafka, servers.elasticsearch) as made:
+        made.start(*SERVICES)
+        yield made
+
+
+@pytest.fixture
+def running(_running: Pipeline) -> Pipeline:
+    """The services are healthy before and are what the test is not about: it starts, stops and kills none."""
+    for name in SERVICES:
+        _running.wait_healthy(name)
+    return _running
+
+
+@pytest.fixture(scope="session")
+def _broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KafkaServer]:
+    ports = choose_ports(["kafka", "controller"], {})
+    kafka = KafkaServer(tmp_path_factory.mktemp("broker") / "kafka", ports["kafka"], ports["controller"])
+    try:
+        yield kafka
+    finally:
+        kafka.stop()
+
+
+@pytest.fixture
+def broker(_broker: KafkaServer) -> KafkaServer:
+    """A Kafka of the test's own to kill and start again."""
+    if _broker.pid is None:
+        _broker.start()
+    return _broker
+
+
+@pytest.fixture
+def broker_pipeline(broker: KafkaServer, servers: Servers, tmp_path: Path) -> Iterator[Pipeline]:
+    with pipeline_in(tmp_path, broker.address, servers.elasticsearch) as made:
+        yield made
+
+
 @pytest.fixture
 def proxy(servers: Servers, pipeline: Pipeline) -> Iterator[FaultProxy]:
     """Between the processes of `pipeline` and Elasticsearch."""
-    proxy = FaultProxy(servers.elasticsearch.address)
+    proxy = FaultProxy(servers.elasticsearch)
     pipeline.environment["ELASTICSEARCH_URL"] = proxy.url
     yield proxy
     proxy.close()

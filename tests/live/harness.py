@@ -1,4 +1,4 @@
-"""A pipeline of its own for each test, on real Kafka and real Elasticsearch, and the oracle that judges it."""
+"""Pipelines on the real Kafka and the real Elasticsearch, and the oracle that judges them."""
 
 from __future__ import annotations
 
@@ -9,19 +9,21 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import requests
 from elasticsearch import Elasticsearch
-from kafka import KafkaProducer
+from kafka import KafkaAdminClient, KafkaProducer
+from kafka.errors import KafkaError
 
 from schemas.article import RawArticle
 from schemas.document import INDEX_ALIAS
 from schemas.identity import article_id
-from schemas.topics import ARTICLES_RAW
+from schemas.topics import ARTICLES_RAW, TOPICS
 from services.cli.kafka_admin import DeadRecord, dead_records, lags
 from services.runtime.settings import ServiceSettings
 from services.setup.app import set_up
@@ -35,7 +37,7 @@ VOLATILE = ("event", "revision")
 """Fields of a document that depend on when it came in."""
 
 SESSION_TIMEOUT_SECONDS = 6
-"""The broker's smallest: a killed process blocks its group for so long."""
+"""The broker's minimum: a killed process blocks its group until its session is over."""
 
 
 @dataclass
@@ -57,6 +59,19 @@ class Pipeline:
                 newsflow_prefix=self.prefix,
             )
         )
+
+    def delete(self) -> None:
+        """Delete topics and indices, so that the shared servers carry what running tests use. Best effort."""
+        with suppress(KafkaError, OSError):
+            admin = KafkaAdminClient(bootstrap_servers=self.kafka, request_timeout_ms=5_000)
+            try:
+                admin.delete_topics([self.name(topic.name) for topic in TOPICS])
+            finally:
+                admin.close()
+        with Elasticsearch(self.elasticsearch) as client:
+            names = ",".join(client.indices.get(index=f"{self.prefix}*"))
+            if names:
+                client.indices.delete(index=names)
 
     @property
     def settings(self) -> ServiceSettings:
@@ -92,7 +107,7 @@ class Pipeline:
                 )
         if wait:
             for name in names:
-                self.wait_well(name)
+                self.wait_healthy(name)
 
     def log(self, name: str) -> str:
         return (self.folder / f"{name}.log").read_text(errors="replace")
@@ -109,14 +124,14 @@ class Pipeline:
             return None
         return answer
 
-    def wait_well(self, name: str, seconds: float = 60) -> None:
-        def well() -> bool:
+    def wait_healthy(self, name: str, seconds: float = 60) -> None:
+        def healthy() -> bool:
             if self.running[name].poll() is not None:
                 raise AssertionError(f"{name} exited {self.running[name].returncode}:\n{self.log(name)[-3000:]}")
             health = self.health_of(name)
             return health is not None and health["ok"]
 
-        wait_until(well, seconds, lambda: f"{name} is not well:\n{self.log(name)[-3000:]}")
+        wait_until(healthy, seconds, lambda: f"{name} is not healthy:\n{self.log(name)[-3000:]}")
 
     def kill(self, name: str) -> None:
         self.running[name].send_signal(signal.SIGKILL)
@@ -191,24 +206,56 @@ class Pipeline:
             lambda: not waiting() and not waiting(), seconds, lambda: f"not idle: {waiting()}\n{self.tails()}"
         )
 
+    def wait_indexed(self, ids: Iterable[str], seconds: float = 60) -> dict[str, dict[str, Any]]:
+        """Until the index has a document for each of `ids`; returns the documents by id."""
+        wanted = list(ids)
+        found: dict[str, dict[str, Any]] = {}
+
+        def indexed() -> bool:
+            found.update(self.get(wanted))
+            return len(found) == len(set(wanted))
+
+        wait_until(indexed, seconds, lambda: f"not indexed: {set(wanted) - found.keys()}\n{self.tails()}")
+        return found
+
+    def wait_dead(self, places: Collection[str], seconds: float = 60) -> list[DeadRecord]:
+        """Until each record at `topic/partition/offset` is a dead letter; returns these dead letters."""
+        found: list[DeadRecord] = []
+
+        def dead() -> bool:
+            found[:] = self.dead(places)
+            return len(found) == len(set(places))
+
+        wait_until(dead, seconds, lambda: f"{len(found)} of {len(set(places))} dead letters\n{self.tails()}")
+        return found
+
     def tails(self) -> str:
         logs = sorted(self.folder.glob("*.log"))
         return "\n".join(f"--- {log.name}\n{log.read_text(errors='replace')[-1500:]}" for log in logs)
 
-    def dead(self) -> list[DeadRecord]:
-        return list(dead_records(self.settings))
+    def dead(self, places: Collection[str] | None = None) -> list[DeadRecord]:
+        """The open dead letters, or those of the records at these `topic/partition/offset`."""
+        return [found for found in dead_records(self.settings) if places is None or found.letter.id in places]
 
-    def documents(self) -> dict[str, dict[str, Any]]:
-        """Every document of the index by its id."""
+    def get(self, ids: Sequence[str]) -> dict[str, dict[str, Any]]:
+        """The documents of these ids as they are now, refreshed or not."""
+        with Elasticsearch(self.elasticsearch) as client:
+            answer = client.mget(index=self.name(INDEX_ALIAS), ids=ids)
+        return {document["_id"]: document["_source"] for document in answer["docs"] if document.get("found")}
+
+    def documents(self, publishers: Collection[str] | None = None) -> dict[str, dict[str, Any]]:
+        """Every document of the index, or those of these publishers, by id."""
+        query = {"terms": {"publisher.name": list(publishers)}} if publishers is not None else {"match_all": {}}
         with Elasticsearch(self.elasticsearch) as client:
             alias = self.name(INDEX_ALIAS)
             client.indices.refresh(index=alias)
             found: dict[str, dict[str, Any]] = {}
             after: list[Any] | None = None
             while True:
-                page = client.search(index=alias, size=1000, sort=[{"id": "asc"}], search_after=after)["hits"][
-                    "hits"
-                ]
+                answer = client.search(
+                    index=alias, query=query, size=1000, sort=[{"id": "asc"}], search_after=after
+                )
+                page = answer["hits"]["hits"]
                 if not page:
                     return found
                 found |= {hit["_id"]: hit["_source"] for hit in page}
@@ -242,15 +289,19 @@ def judge(
     good: Iterable[RawArticle],
     broken: Iterable[bytes | None] = (),
     clean_run: dict[str, dict[str, Any]] | None = None,
+    places: Collection[str] | None = None,
 ) -> None:
     """The oracle: every record that Kafka confirmed is in exactly one of index and dead letter queue.
 
     (a) The ids in the index are those of the good articles, the values in the queue those of the broken ones.
     (b) No article is there twice. (c) Each document equals the clean run's. (d) Nothing waits.
+    `places` are the `topic/partition/offset` of the records: where they are given, articles of other publishers
+    and dead letters of other records are left out.
     """
     articles = {article_id(article): article for article in good}
-    documents = pipeline.documents()
-    dead = pipeline.dead()
+    publishers = None if places is None else {article.publisher for article in articles.values()}
+    documents = pipeline.documents(publishers)
+    dead = pipeline.dead(places)
     missing, surplus = articles.keys() - documents.keys(), documents.keys() - articles.keys()
     letters = [f"{each.letter.id} {each.letter.reason}: {each.letter.error}" for each in dead[:5]]
     assert not missing, f"{len(missing)} articles are not in the index; dead letters: {letters}\n{pipeline.tails()}"

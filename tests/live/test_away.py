@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 from kafka import KafkaAdminClient
 
-from tests.live.conftest import Servers
 from tests.live.fault_proxy import NO_ANSWER, FaultProxy, Reply, Request, error
 from tests.live.harness import Pipeline, wait_until
+from tests.live.stack import Servers
 from tests.live.test_indexer import lag, send, tagged
 
 AWAY_SECONDS = float(os.environ.get("NEWSFLOW_TEST_AWAY_SECONDS", "310"))
@@ -49,7 +49,7 @@ def test_an_elasticsearch_that_is_away_for_long(pipeline: Pipeline, servers: Ser
 
     Break: leave out the polling while it waits (`_pause`), or let `backoff_max_seconds` be 30.
     """
-    proxy = FaultProxy(servers.elasticsearch.address)
+    proxy = FaultProxy(servers.elasticsearch)
     pipeline.environment["ELASTICSEARCH_URL"] = proxy.url
     port = int(proxy.url.rsplit(":", 1)[1])
     pipeline.start("indexer", INDEXER_BULK_TIMEOUT_SECONDS="10")
@@ -71,7 +71,7 @@ def test_an_elasticsearch_that_is_away_for_long(pipeline: Pipeline, servers: Ser
     stop = threading.Event()
     while not passed(1):
         if away is None and passed(1 / 3):
-            away = FaultProxy(servers.elasticsearch.address, port)
+            away = FaultProxy(servers.elasticsearch, port)
             away.fault = lambda _: error(503, "unavailable_shards_exception")
         if away is not None and passed(2 / 3):
             away.fault = lambda _: NO_ANSWER
@@ -115,7 +115,7 @@ def test_an_elasticsearch_that_is_away_for_long(pipeline: Pipeline, servers: Ser
 
 def test_a_partition_is_not_fetched_while_it_waits(pipeline: Pipeline, servers: Servers) -> None:
     """Break: leave out `self.consumer.pause` in `_pause`: what is fetched meanwhile piles up, or is passed over."""
-    proxy = FaultProxy(servers.elasticsearch.address)
+    proxy = FaultProxy(servers.elasticsearch)
     pipeline.environment["ELASTICSEARCH_URL"] = proxy.url
     gate = threading.Event()
     proxy.fault = lambda request: error(429, "busy") if request.is_bulk and not gate.is_set() else None

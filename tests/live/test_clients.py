@@ -20,13 +20,15 @@ import pytest
 from kafka import KafkaAdminClient, KafkaConsumer, TopicPartition
 from kafka.admin import ConfigResource, ConfigResourceType
 from kafka.partitioner import murmur2
+from rich.console import Console
 
 from schemas.article import RawArticle
 from schemas.identity import article_id
 from schemas.reading import read_record
 from schemas.topics import ARTICLES_RAW
+from services.embedded.home import prepare_home
+from services.embedded.settings import EmbeddedSettings
 from tests.fetch_clients import CLIENTS, node_modules
-from tests.live.conftest import Servers
 from tests.live.harness import Pipeline, wait_until
 
 CLIENT_NAMES = (
@@ -70,10 +72,10 @@ class Client:
 
 
 @pytest.fixture
-def client(request: pytest.FixtureRequest, servers: Servers, tmp_path: Path) -> Client:
+def client(request: pytest.FixtureRequest, tmp_path: Path) -> Client:
     name: str = request.param
     commands = {
-        "Producer.java": lambda: java(servers.kafka.home.kafka_class_path),
+        "Producer.java": lambda: java(prepare_home(EmbeddedSettings(), Console(stderr=True)).kafka_class_path),
         "producer.mjs": lambda: node(tmp_path),
         "kcat.sh": lambda: shell(name, "kcat", "jq"),
         "curl.sh": lambda: shell(name, "curl"),

@@ -171,7 +171,7 @@ def test_t21_a_newer_indexer_waits_for_an_index_of_an_older_version(pipeline: Pi
 
     wait_until(told, 60, lambda: f"{pipeline.health_of('indexer')} {pipeline.log('indexer')[-2000:]}")
     pipeline.set_up()
-    pipeline.wait_well("indexer")
+    pipeline.wait_healthy("indexer")
     pipeline.wait_idle(groups=["indexer"])
     documents = pipeline.documents()
     assert {name: each["body"] for name, each in documents.items()} == {name_of(1): "It sailed on Tuesday."}

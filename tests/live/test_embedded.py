@@ -295,7 +295,7 @@ def test_elasticsearch_has_what_its_own_jar_lacks(servers: Any) -> None:
         ("french", "les élections"): ["election"],
         ("folded", "ÉCOLE"): ["ecole"],
     }
-    with Elasticsearch(servers.elasticsearch.address) as client:
+    with Elasticsearch(servers.elasticsearch) as client:
         assert client.ping()
         assert client.info()["version"]["number"] == "9.5.3"
         client.indices.create(index="analysis", settings={"analysis": analysis})

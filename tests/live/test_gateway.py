@@ -18,7 +18,7 @@ import requests
 from schemas.article import RawArticle
 from schemas.identity import article_id
 from services.embedded.ports import choose_ports
-from tests.live.conftest import Servers
+from services.embedded.servers import KafkaServer
 from tests.live.harness import SERVICES, Pipeline, judge
 
 CLIENTS = 200
@@ -36,14 +36,15 @@ def article(number: int) -> dict[str, Any]:
     return {"publisher": f"p{number % 7}.example", "id": str(number), "body": f"The {text} was seen again."}
 
 
-@pytest.fixture
-def url(pipeline: Pipeline) -> str:
+def gateway_url(pipeline: Pipeline) -> str:
+    """Where a gateway of this pipeline will listen."""
     port = choose_ports(["gateway"], {})["gateway"]
     pipeline.environment["GATEWAY_PORT"] = str(port)
     return f"http://127.0.0.1:{port}/v1/articles"
 
 
-def test_articles_that_were_posted_are_found(pipeline: Pipeline, url: str, tmp_path: Path) -> None:
+def test_articles_that_were_posted_are_found(pipeline: Pipeline, tmp_path: Path) -> None:
+    url = gateway_url(pipeline)
     keys = tmp_path / "keys"
     keys.write_text(f"desk {KEY}\n")
     pipeline.start(*SERVICES)
@@ -106,7 +107,7 @@ async def sent(session: aiohttp.ClientSession, url: str, number: int, crowd: Cro
     return True
 
 
-async def crowd_while_the_broker_is_away(url: str, servers: Servers) -> Crowd:
+async def crowd_while_the_broker_is_away(url: str, broker: KafkaServer) -> Crowd:
     crowd = Crowd()
     connector = aiohttp.TCPConnector(limit=CLIENTS)
     async with aiohttp.ClientSession(connector=connector, timeout=aiohttp.ClientTimeout(60)) as session:
@@ -117,33 +118,36 @@ async def crowd_while_the_broker_is_away(url: str, servers: Servers) -> Crowd:
             for number in range(CLIENTS)
         ]
         await crowd.enough.wait()
-        servers.kafka.kill()
+        broker.kill()
         await asyncio.sleep(AWAY_SECONDS)
-        await asyncio.to_thread(servers.kafka.start)
+        await asyncio.to_thread(broker.start)
         await asyncio.gather(*clients)
     return crowd
 
 
 @pytest.mark.timeout(900)
 def test_nothing_is_lost_that_was_accepted_while_the_broker_was_away(
-    pipeline: Pipeline, url: str, servers: Servers
+    broker_pipeline: Pipeline, broker: KafkaServer
 ) -> None:
     """200 clients, a broker that is killed under them and stays away, and less room than they ask for.
 
     Break: in `Gateway._articles` make `asyncio.create_task(self._confirmed(records))` of the line that awaits it.
     """
-    pipeline.environment["GATEWAY_CONFIRM_SECONDS"] = "5"
-    pipeline.environment["GATEWAY_IN_FLIGHT_RECORDS"] = pipeline.environment["GATEWAY_BODY_RECORDS"] = "100"
-    pipeline.start("gateway")
+    url = gateway_url(broker_pipeline)
+    broker_pipeline.environment["GATEWAY_CONFIRM_SECONDS"] = "5"
+    broker_pipeline.environment["GATEWAY_IN_FLIGHT_RECORDS"] = broker_pipeline.environment[
+        "GATEWAY_BODY_RECORDS"
+    ] = "100"
+    broker_pipeline.start("gateway")
     began = time.monotonic()
-    crowd = asyncio.run(crowd_while_the_broker_is_away(url, servers))
+    crowd = asyncio.run(crowd_while_the_broker_is_away(url, broker))
     print(f"{time.monotonic() - began:.1f} s, answers: {dict(crowd.answers)}")
     assert crowd.answers.keys() <= {202, 429, 503, "connection"}
     assert crowd.without_retry_after == 0
     assert len(crowd.accepted) == CLIENTS * ARTICLES_EACH
-    pipeline.wait_well("gateway")
-    assert pipeline.terminate("gateway") == 0
-    pipeline.start(*SERVICES)
-    pipeline.wait_idle(300)
-    judge(pipeline, [RawArticle(**article(number)) for number in range(CLIENTS * ARTICLES_EACH)])
+    broker_pipeline.wait_healthy("gateway")
+    assert broker_pipeline.terminate("gateway") == 0
+    broker_pipeline.start(*SERVICES)
+    broker_pipeline.wait_idle(300)
+    judge(broker_pipeline, [RawArticle(**article(number)) for number in range(CLIENTS * ARTICLES_EACH)])
     assert crowd.answers[503], "the broker was not away for long enough"

@@ -22,9 +22,10 @@ from schemas.reading import write_record
 from schemas.story import Story
 from schemas.topics import ARTICLES_DLQ, ARTICLES_STORIES, ARTICLES_TAGGED
 from services.cli.kafka_admin import lags
-from tests.live.conftest import Servers
+from services.embedded.servers import KafkaServer
 from tests.live.fault_proxy import NO_ANSWER, FaultProxy, Reply, Request, error
 from tests.live.harness import Pipeline, wait_until
+from tests.live.stack import Servers
 
 
 def tagged(name: str, text: str = "A text.", revision: int = 1, language: str = "en") -> TaggedArticle:
@@ -135,7 +136,7 @@ def test_t6_an_elasticsearch_that_takes_nothing(pipeline: Pipeline, proxy: Fault
     gate.set()
     assert pipeline.documents().keys() == set(ids(50))
     assert pipeline.dead() == []
-    pipeline.wait_well("indexer")
+    pipeline.wait_healthy("indexer")
     assert pipeline.log("indexer").count("Successfully joined group") <= 1, "the group was rebalanced"
 
 
@@ -291,18 +292,23 @@ def test_what_does_not_decode_is_a_dead_letter(pipeline: Pipeline) -> None:
     assert dead == [("empty", b""), ("invalid_json", b"{"), ("invalid_record", b'{"id": "b"}')]
 
 
-def test_t11_a_broker_that_is_away_for_5_s(pipeline: Pipeline, servers: Servers, proxy: FaultProxy) -> None:
+def test_t11_a_broker_that_is_away_for_5_s(
+    broker_pipeline: Pipeline, broker: KafkaServer, servers: Servers
+) -> None:
     """Break: let a `KafkaError` out of `_commit`."""
+    proxy = FaultProxy(servers.elasticsearch)
+    broker_pipeline.environment["ELASTICSEARCH_URL"] = proxy.url
     proxy.fault = lambda request: time.sleep(0.05) if request.is_bulk else None
-    send(pipeline, [tagged(name) for name in ids(400)])
-    pipeline.start("indexer", INDEXER_BULK_RECORDS="5")
-    wait_until(lambda: len(proxy.bulks) > 5, 30, pipeline.tails)
-    servers.kafka.kill()
+    send(broker_pipeline, [tagged(name) for name in ids(400)])
+    broker_pipeline.start("indexer", INDEXER_BULK_RECORDS="5")
+    wait_until(lambda: len(proxy.bulks) > 5, 30, broker_pipeline.tails)
+    broker.kill()
     time.sleep(5)  # the fault itself
-    servers.kafka.start()
-    pipeline.wait_idle(60, groups=["indexer"])
-    assert pipeline.documents().keys() == set(ids(400))
-    assert pipeline.dead() == []
+    broker.start()
+    broker_pipeline.wait_idle(60, groups=["indexer"])
+    assert broker_pipeline.documents().keys() == set(ids(400))
+    assert broker_pipeline.dead() == []
+    proxy.close()
 
 
 def test_t3_a_stop_finishes_the_bulk_in_flight(pipeline: Pipeline, proxy: FaultProxy) -> None:

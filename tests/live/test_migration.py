@@ -23,9 +23,9 @@ from services.indexer.copying import connected
 from services.indexer.core import to_document
 from services.indexer.index import Unavailable
 from services.indexer.migration import Done, MigrationSettings, Stopped, Work, back, finish, migrate
-from tests.live.conftest import Servers
 from tests.live.fault_proxy import NO_ANSWER, FaultProxy, Reply, Request, error
 from tests.live.harness import Pipeline, wait_until
+from tests.live.stack import Servers
 from tests.unit.indexer.articles import tagged
 
 Hook = Callable[[str, int], None]
@@ -42,7 +42,7 @@ def client(pipeline: Pipeline) -> Iterator[Elasticsearch]:
 
 @pytest.fixture
 def proxy(servers: Servers) -> Iterator[FaultProxy]:
-    proxy = FaultProxy(servers.elasticsearch.address)
+    proxy = FaultProxy(servers.elasticsearch)
     yield proxy
     proxy.close()
 

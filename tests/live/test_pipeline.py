@@ -14,8 +14,8 @@ import pytest
 
 from schemas.article import RawArticle
 from schemas.identity import article_id
+from services.embedded.servers import KafkaServer
 from tests.bench.pipeline import texts
-from tests.live.conftest import Servers
 from tests.live.harness import ROOT, SERVICES, Pipeline, judge, steady, wait_until
 
 ARTICLES = int(os.environ.get("NEWSFLOW_TEST_ARTICLES", "250"))
@@ -157,15 +157,15 @@ def test_t13_every_codec_comes_through(pipeline: Pipeline, codec: str) -> None:
     judge(pipeline, good)
 
 
-def test_t11_a_broker_that_is_away_under_the_whole_pipeline(pipeline: Pipeline, servers: Servers) -> None:
+def test_t11_a_broker_that_is_away_under_the_whole_pipeline(broker_pipeline: Pipeline, broker: KafkaServer) -> None:
     good = articles(120)
-    pipeline.start(*SERVICES)
-    pipeline.send(good)
-    wait_until(lambda: len(pipeline.documents()) > 20, 60, pipeline.tails)
-    servers.kafka.kill()
-    servers.kafka.start()
-    pipeline.wait_idle(120)
-    judge(pipeline, good)
+    broker_pipeline.start(*SERVICES)
+    broker_pipeline.send(good)
+    wait_until(lambda: len(broker_pipeline.documents()) > 20, 60, broker_pipeline.tails)
+    broker.kill()
+    broker.start()
+    broker_pipeline.wait_idle(120)
+    judge(broker_pipeline, good)
 
 
 def test_the_producer_says_what_kafka_did_not_take(pipeline: Pipeline) -> None:

@@ -18,9 +18,9 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from schemas.article import RawArticle
 from schemas.identity import article_id
+from services.embedded.servers import KafkaServer
 from services.producer.new import write_project
 from tests.bench.pipeline import texts
-from tests.live.conftest import Servers
 from tests.live.harness import ROOT, SERVICES, Pipeline, wait_until
 
 LINES = (
@@ -198,7 +198,7 @@ def parts(pipeline: Pipeline, status: int = 0, **environment: str) -> dict[str, 
 
 @pytest.mark.timeout(600)
 def test_a_folder_is_followed_through_a_kill_and_an_absence_of_the_broker(
-    pipeline: Pipeline, servers: Servers, tmp_path: Path
+    broker_pipeline: Pipeline, broker: KafkaServer, tmp_path: Path
 ) -> None:
     folder = tmp_path / "in"
     folder.mkdir()
@@ -211,50 +211,55 @@ def test_a_folder_is_followed_through_a_kill_and_an_absence_of_the_broker(
 
     save("alpha.txt")
     save("beta.txt")
-    pipeline.start(*SERVICES)
-    follow(pipeline, folder, "--rate 20")
-    wait_for(pipeline, files)
+    broker_pipeline.start(*SERVICES)
+    follow(broker_pipeline, folder, "--rate 20")
+    wait_for(broker_pipeline, files)
 
     # One is added, one is corrected.
     save("gamma.txt")
     save("alpha.txt", "Corrected once:")
-    wait_for(pipeline, files)
+    wait_for(broker_pipeline, files)
 
     # Killed while it sends, which takes it some seconds; what comes meanwhile is found by the next run.
     for number in range(150):
         save(f"burst-{number}.txt")
-    wait_until(lambda: len(pipeline.documents()) > 3, 60, pipeline.tails, every=0.05)
-    assert len(pipeline.documents()) < len(files), "it was too late for the kill"
-    pipeline.kill("files")
+    wait_until(lambda: len(broker_pipeline.documents()) > 3, 60, broker_pipeline.tails, every=0.05)
+    assert len(broker_pipeline.documents()) < len(files), "it was too late for the kill"
+    broker_pipeline.kill("files")
     save("delta.txt")
     save("beta.txt", "Corrected while it was away:")
-    follow(pipeline, folder)
-    wait_for(pipeline, files)
+    follow(broker_pipeline, folder)
+    wait_for(broker_pipeline, files)
 
     # Without a broker it sends until it is back, also when that takes longer than one article may (4 s).
-    servers.kafka.kill()
+    broker.kill()
     save("omega.txt")
-    wait_until(lambda: "Kafka does not take records" in pipeline.log("files"), 60, pipeline.tails)
-    servers.kafka.start()
-    wait_for(pipeline, files)
+    wait_until(lambda: "Kafka does not take records" in broker_pipeline.log("files"), 60, broker_pipeline.tails)
+    broker.start()
+    wait_for(broker_pipeline, files)
 
     # Its sign of life comes after the article.
-    wait_until(lambda: '"ok": true' in called_sources(pipeline), 60, lambda: called_sources(pipeline), every=0.5)
-    state = parts(pipeline)[str(folder)]
+    wait_until(
+        lambda: '"ok": true' in called_sources(broker_pipeline),
+        60,
+        lambda: called_sources(broker_pipeline),
+        every=0.5,
+    )
+    state = parts(broker_pipeline)[str(folder)]
     assert (state["source"], state["ok"], state["follows"], state["errors"]) == ("files", True, True, 0)
     assert state["sent"] >= len(files)
     assert state["today"] >= 1
-    assert pipeline.terminate("files") == 0
-    report = json.loads(pipeline.log("files").splitlines()[-1])
+    assert broker_pipeline.terminate("files") == 0
+    report = json.loads(broker_pipeline.log("files").splitlines()[-1])
     assert report["confirmed"] >= 1
     assert report["failed"] == []
 
     # It is known where it was, until that is forgotten.
-    report = json.loads(called(pipeline, "produce", "files", folder, "--json").stdout)
+    report = json.loads(called(broker_pipeline, "produce", "files", folder, "--json").stdout)
     assert (report["confirmed"], report["resumed"]) == (0, True)
-    called(pipeline, "sources", "--forget", f"files {folder}")
-    assert parts(pipeline) == {}
-    report = json.loads(called(pipeline, "produce", "files", folder, "--json").stdout)
+    called(broker_pipeline, "sources", "--forget", f"files {folder}")
+    assert parts(broker_pipeline) == {}
+    report = json.loads(called(broker_pipeline, "produce", "files", folder, "--json").stdout)
     assert (report["confirmed"], report["resumed"]) == (len(files), False)
 
 

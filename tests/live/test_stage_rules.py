@@ -23,7 +23,7 @@ from schemas.article import RawArticle
 from schemas.identity import article_id
 from schemas.topics import ARTICLES_CLEAN, ARTICLES_DLQ, ARTICLES_RAW
 from services.cli.kafka_admin import lags
-from tests.live.conftest import Servers
+from services.embedded.servers import KafkaServer
 from tests.live.harness import Pipeline, wait_until
 
 FAULTY = "tests.live.stages"
@@ -99,18 +99,20 @@ def test_rule_2_a_bug_costs_one_record(pipeline: Pipeline) -> None:
 
 
 @pytest.mark.parametrize("seconds", [5, 40])
-def test_rule_3_a_broker_that_is_away_loses_nothing(pipeline: Pipeline, servers: Servers, seconds: int) -> None:
+def test_rule_3_a_broker_that_is_away_loses_nothing(
+    broker_pipeline: Pipeline, broker: KafkaServer, seconds: int
+) -> None:
     """T11. Break: do not wait for the broker (`await (await topic.send(...))` -> `await topic.send(...)`)."""
     sent = articles([f"text {index}" for index in range(300)])
-    pipeline.send(sent)
-    pipeline.start("cleaner", module=FAULTY, FAULTY_SECONDS="0.02", FAULTY_PRODUCER_TIMEOUT_SECONDS="4")
-    wait_until(lambda: len(results(pipeline)) > 30, 30, lambda: pipeline.log("cleaner"))
-    servers.kafka.kill()
+    broker_pipeline.send(sent)
+    broker_pipeline.start("cleaner", module=FAULTY, FAULTY_SECONDS="0.02", FAULTY_PRODUCER_TIMEOUT_SECONDS="4")
+    wait_until(lambda: len(results(broker_pipeline)) > 30, 30, lambda: broker_pipeline.log("cleaner"))
+    broker.kill()
     time.sleep(seconds)  # the fault itself: so long is the broker away
-    servers.kafka.start()
-    pipeline.wait_idle(90, ["cleaner"])
-    assert results(pipeline).keys() == {article_id(article) for article in sent}
-    assert pipeline.dead() == []
+    broker.start()
+    broker_pipeline.wait_idle(90, ["cleaner"])
+    assert results(broker_pipeline).keys() == {article_id(article) for article in sent}
+    assert broker_pipeline.dead() == []
 
 
 def test_rule_3_a_result_that_is_too_large_is_a_dead_letter(pipeline: Pipeline) -> None:
