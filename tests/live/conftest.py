@@ -65,6 +65,7 @@ def pipeline_in(folder: Path, kafka: str, elasticsearch: str) -> Iterator[Pipeli
         yield pipeline
     finally:
         pipeline.stop()
+        pipeline.kafka, pipeline.elasticsearch = kafka, elasticsearch  # a test may have set others
         pipeline.delete()
 
 

@@ -63,7 +63,9 @@ class Pipeline:
     def delete(self) -> None:
         """Delete topics and indices, so that the shared servers carry what running tests use. Best effort."""
         with suppress(KafkaError, OSError):
-            admin = KafkaAdminClient(bootstrap_servers=self.kafka, request_timeout_ms=5_000)
+            admin = KafkaAdminClient(
+                bootstrap_servers=self.kafka, request_timeout_ms=5_000, bootstrap_timeout_ms=5_000
+            )
             try:
                 admin.delete_topics([self.name(topic.name) for topic in TOPICS])
             finally:
