@@ -12,10 +12,17 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.live.stack import shared_servers
+
 ROOT = Path(__file__).parents[1]
+
+WORKERS = 4
+"""Faults tried at the same time: a test that fails mostly waits until its time is over."""
 
 STAGE = "services/runtime/stage.py"
 INDEXER = "services/indexer/app.py"
@@ -926,8 +933,8 @@ FAULTS = (
 )
 
 
-def noticed(fault: Fault) -> bool:
-    """Whether the test fails on a copy with this fault."""
+def is_noticed(fault: Fault) -> bool:
+    """Whether the test fails on a copy of the checkout with this fault."""
     with tempfile.TemporaryDirectory() as folder:
         copy = Path(folder) / "newsflow"
         ignored = shutil.ignore_patterns(".venv", ".git", ".newsflow", ".*_cache", "__pycache__")
@@ -935,9 +942,7 @@ def noticed(fault: Fault) -> bool:
         file = copy / fault.file
         text = file.read_text(encoding="utf-8")
         if text.count(fault.old) != 1:
-            raise SystemExit(
-                f"{fault.name}: its text stands {text.count(fault.old)} times in {fault.file}, not once"
-            )
+            raise SystemExit(f"{fault.name}: its text is {text.count(fault.old)} times in {fault.file}, not once")
         file.write_text(text.replace(fault.old, fault.new), encoding="utf-8")
         done = subprocess.run(
             [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", fault.test],
@@ -957,14 +962,20 @@ def main() -> None:
     """Try every fault; exit status 1 when one was not noticed."""
     arguments = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     arguments.add_argument("words", nargs="*", help="only faults whose name has one of these words")
-    words = arguments.parse_args().words
-    chosen = [fault for fault in FAULTS if not words or any(word in fault.name for word in words)]
+    arguments.add_argument("--workers", type=int, default=WORKERS, help="faults that are tried at the same time")
+    given = arguments.parse_args()
+    chosen = [fault for fault in FAULTS if not given.words or any(word in fault.name for word in given.words)]
     missed = []
-    for fault in chosen:
-        good = noticed(fault)
-        print(f"{'noticed' if good else 'NOT NOTICED'}  {fault.name}", flush=True)
-        if not good:
-            missed.append(fault)
+    with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
+        if any(fault.test.startswith("tests/live") for fault in chosen):
+            # All runs share the servers; each has its own topics and indices.
+            os.environ["NEWSFLOW_TEST_STACK"] = folder
+            stack.enter_context(shared_servers(Path(folder)))
+        with ThreadPoolExecutor(given.workers) as pool:
+            for fault, good in zip(chosen, pool.map(is_noticed, chosen), strict=True):
+                print(f"{'noticed' if good else 'NOT NOTICED'}  {fault.name}", flush=True)
+                if not good:
+                    missed.append(fault)
     print(f"{len(chosen) - len(missed)} of {len(chosen)} faults were noticed")
     if missed:
         sys.exit(1)
