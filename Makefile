@@ -6,11 +6,18 @@ LOCK := deploy/locks/development.txt
 # numpy's OpenBLAS counts its threads once; two per process fight over two cores (half the speed, measured).
 export OPENBLAS_NUM_THREADS := 1
 
+# Twice two cores: a live test waits for servers and services for more than half of its time.
+WORKERS ?= 4
+PYTEST := $(BIN)/pytest -q -n $(WORKERS) --dist loadgroup
+
 .DEFAULT_GOAL := help
-.PHONY: help setup demo demo-picture test lint fetch unit contract live test-compose quality bench bench-memory bench-cleaner bench-repeats bench-indexer fuzz faults lock clean
+.PHONY: help setup demo demo-picture test test-slow lint unit contract live quality test-compose fetch bench fuzz faults lock clean
 
 help: ## List the targets
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
+	@awk 'BEGIN {FS = ":.*## "} /^##@/ {printf "\n%s\n", substr($$0, 5)} \
+	  /^[a-z-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+##@ Start
 
 setup: .venv/installed ## Build .venv from the lock file
 
@@ -28,16 +35,13 @@ demo: setup ## Run the main job on a real Kafka and Elasticsearch (KEEP=1 leaves
 demo-picture: setup ## Run the demo and draw its terminal output into docs/demo.svg
 	@folder=$$(mktemp -d) && NEWSFLOW_RUN_DIR=$$folder/run $(BIN)/newsflow demo --picture docs/demo.svg; rm -rf $$folder
 
-# One test does little but wait, for more than five minutes: beside the others.
-AWAY := tests/live/test_away.py
+##@ Check
 
-# One process for each core, each with a Kafka and an Elasticsearch of its own (2 GB): no more than four of them.
-SHARED := -n logical --maxprocesses 4 --dist worksteal
+test: lint fetch ## Lint, types and every guarantee at the smallest scale that shows it
+	@$(PYTEST) -m "not slow" tests/unit tests/contract tests/live
 
-test: lint fetch ## Lint, types and every test, on the real servers
-	@log=$$(mktemp); $(BIN)/pytest -q -p no:cacheprovider $(AWAY) > $$log 2>&1 & away=$$!; trap "kill $$away" INT TERM; \
-	  $(BIN)/pytest -q $(SHARED) --ignore=$(AWAY); rest=$$?; wait $$away; waited=$$?; cat $$log; rm $$log; \
-	  test $$rest -eq 0 && test $$waited -eq 0
+test-slow: fetch ## The same guarantees at full scale, public data sets, docker-compose.yml
+	@$(BIN)/python -m tests.slow
 
 lint: setup ## Style, types and architecture
 	@$(BIN)/ruff check .
@@ -45,23 +49,35 @@ lint: setup ## Style, types and architecture
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports --no-logo
 
-fetch: setup ## Fetch what the tests need from outside
-	@$(BIN)/python -m tests.fetch
+unit: fetch ## Unit tests alone; also: make contract, make live
+	@$(PYTEST) -m "not slow" tests/unit
 
-unit: setup ## Unit tests alone
-	@$(BIN)/pytest -q $(SHARED) tests/unit
+contract live: fetch
+	@$(PYTEST) -m "not slow" tests/$@
 
-contract: fetch ## Contract tests alone
-	@$(BIN)/pytest -q tests/contract
-
-live: fetch ## Tests on the real Kafka and Elasticsearch alone
-	@$(BIN)/pytest -q $(SHARED) tests/live
+quality: setup ## Scores on public data (NEWSFLOW_EVAL_DATA), pinned
+	@$(BIN)/pytest -q -s tests/quality
 
 test-compose: setup ## docker-compose.yml on a Docker engine, judged as the live tests are
 	@$(BIN)/python -m tests.compose
 
-quality: setup ## Pinned scores on public data
-	@$(BIN)/pytest -q -s tests/quality
+faults: setup fetch ## Break each rule on purpose and see its test fail
+	@$(BIN)/python -m tests.faults
+
+fuzz: .venv/fuzz ## Fuzz the cleaner for SECONDS (default 600); findings go to .venv/fuzz-found
+	@.venv/fuzz/bin/python -m tests.fuzz.cleaner --seed .venv/fuzz-inputs
+	@mkdir -p .venv/fuzz-found
+	@.venv/fuzz/bin/python -m tests.fuzz.cleaner -max_total_time=$(or $(SECONDS),600) -timeout=5 \
+	  -rss_limit_mb=512 -max_len=600 -len_control=0 -artifact_prefix=.venv/fuzz-found/ -print_final_stats=1 .venv/fuzz-inputs
+
+# The fuzzer comes as a wheel for Linux alone, so that it has a lock file and an environment of its own.
+.venv/fuzz: $(LOCK) deploy/locks/fuzz.txt | setup
+	@$(BIN)/uv venv --quiet --clear --python $(BIN)/python .venv/fuzz
+	@VIRTUAL_ENV=.venv/fuzz $(BIN)/uv pip install --quiet --require-hashes -r $(LOCK)
+	@VIRTUAL_ENV=.venv/fuzz $(BIN)/uv pip install --quiet --require-hashes -r deploy/locks/fuzz.txt
+	@touch $@
+
+##@ Measure
 
 bench: setup ## The whole pipeline against the bare model, in one run; then bench-repeats
 	@$(BIN)/python -m tests.bench.pipeline
@@ -79,25 +95,14 @@ bench-memory: setup ## How large the tagger gets over 50,000 articles (takes ten
 bench-cleaner: setup ## The cleaner against the bare libraries it stands on, in one run
 	@$(BIN)/python -m tests.bench.cleaner
 
-fuzz: .venv/fuzz ## Fuzz the cleaner for SECONDS (default 600); findings go to .venv/fuzz-found
-	@.venv/fuzz/bin/python -m tests.fuzz.cleaner --seed .venv/fuzz-inputs
-	@mkdir -p .venv/fuzz-found
-	@.venv/fuzz/bin/python -m tests.fuzz.cleaner -max_total_time=$(or $(SECONDS),600) -timeout=5 \
-	  -rss_limit_mb=512 -max_len=600 -len_control=0 -artifact_prefix=.venv/fuzz-found/ -print_final_stats=1 .venv/fuzz-inputs
+##@ Maintain
 
-# The fuzzer comes as a wheel for Linux alone, so that it has a lock file and an environment of its own.
-.venv/fuzz: $(LOCK) deploy/locks/fuzz.txt | setup
-	@$(BIN)/uv venv --quiet --clear --python $(BIN)/python .venv/fuzz
-	@VIRTUAL_ENV=.venv/fuzz $(BIN)/uv pip install --quiet --require-hashes -r $(LOCK)
-	@VIRTUAL_ENV=.venv/fuzz $(BIN)/uv pip install --quiet --require-hashes -r deploy/locks/fuzz.txt
-	@touch $@
-
-faults: setup ## Break each rule on purpose and see its test fail (takes long)
-	@$(BIN)/python -m tests.faults
+fetch: setup ## Fetch what the live tests need from outside
+	@$(BIN)/python -m tests.fetch
 
 COMPILE := uv pip compile --quiet --generate-hashes --universal --no-header
 
-lock: setup ## Resolve the requirements anew
+lock: setup ## Resolve the requirements again
 	@echo "uv==$$($(BIN)/uv --version | cut -d' ' -f2)" | $(BIN)/$(COMPILE) -o deploy/locks/uv.txt -
 	@$(BIN)/$(COMPILE) --python-version 3.11 --extra all --extra french --extra small --group dev pyproject.toml -o $(LOCK)
 	@echo "atheris==3.0.0" | $(BIN)/$(COMPILE) --python-version 3.11 -o deploy/locks/fuzz.txt -
