@@ -24,6 +24,7 @@ INDEX = "services/indexer/elasticsearch_index.py"
 WRITING = "services/indexer/writing.py"
 RULES = "tests/live/test_stage_rules.py"
 INDEXING = "tests/live/test_indexer.py"
+RESTARTED = "tests/live/test_indexer_restarts.py"
 PIPELINE = "tests/live/test_pipeline.py"
 MEMORY = "services/deduper/memory.py"
 LINKER = "services/linker/core.py"
@@ -177,70 +178,70 @@ FAULTS = (
         INDEX,
         '{"_id": document.id, "version": document.revision, "version_type": "external_gte"}',
         '{"_id": document.id}',
-        f"{INDEXING}::test_a_correction_replaces_and_an_older_copy_loses",
+        f"{INDEXING}::test_correction_replaces_and_older_copy_loses",
     ),
     Fault(
-        "T2: committed before written",
+        "indexer: committed before written",
         IN_HAND,
         "_Held(record.offset, _size(record), pending is None)",
         "_Held(record.offset, _size(record), True)",
-        f"{INDEXING}::test_t2_killed_between_the_bulk_and_the_commit",
+        f"{RESTARTED}::test_kill_between_bulk_and_commit_loses_nothing",
     ),
     Fault(
-        "T6: no answer ends the indexer",
+        "indexer: no answer ends the indexer",
         INDEX,
         "            raise _unavailable(error) from error\n        # An answer",
         "            raise\n        # An answer",
-        f"{INDEXING}::test_t6_an_elasticsearch_that_takes_nothing",
+        f"{INDEXING}::test_unavailable_elasticsearch_is_retried_until_it_answers",
     ),
     Fault(
-        "T7: a busy item counts as written",
+        "indexer: a busy item counts as written",
         INDEX,
         "        return Outcome(Verdict.AGAIN, text)",
         "        return Outcome(Verdict.WRITTEN, text)",
-        f"{INDEXING}::test_t7_every_item_has_its_own_verdict",
+        f"{INDEXING}::test_bulk_items_have_their_own_results",
     ),
     Fault(
-        "T8: a large request is refused whole",
+        "indexer: a large request is refused whole",
         WRITING,
         "            half = len(request) // 2",
         "            half = 0",
-        f"{INDEXING}::test_t8_a_request_that_is_too_large_is_split",
+        f"{INDEXING}::test_too_large_request_is_split",
     ),
     Fault(
-        "T9: a block is the document's fault",
+        "indexer: a block is the document's fault",
         INDEX,
         '"cluster_block_exception", ',
         "",
-        f"{INDEXING}::test_t9_a_full_disk_blocks_and_is_cleared[write]",
+        f"{INDEXING}::test_blocked_index_is_waited_for",
     ),
     Fault(
         "a missing alias is the document's fault",
         INDEX,
         '"index_not_found_exception", ',
         "",
-        f"{INDEXING}::test_a_missing_alias_is_no_fault_of_the_documents",
+        f"{INDEXING}::test_missing_alias_is_waited_for",
     ),
     Fault(
-        "T10: no rights is a matter of waiting",
+        "indexer: no rights is a matter of waiting",
         INDEX,
         "        return Forbidden(text)",
         "        return Unavailable(text)",
-        f"{INDEXING}::test_t10_without_rights_it_stops_and_commits_nothing[403]",
+        f"{RESTARTED}::test_forbidden_indexer_exits_without_commit",
     ),
     Fault(
         "indexer: what does not decode ends it",
         WRITING,
         "        except Refused as refused:",
         "        except ZeroDivisionError as refused:",
-        f"{INDEXING}::test_what_does_not_decode_is_a_dead_letter",
+        f"{INDEXING}::test_undecodable_record_is_dead_lettered",
     ),
     Fault(
         "a rebalance forgets the records in hand",
         INDEXER,
         "                self.consumer.seek(place, first[place])",
         "                pass",
-        f"{INDEXING}::test_a_rebalance_while_elasticsearch_is_away",
+        f"{RESTARTED}::test_rebalance_during_outage_loses_nothing",
     ),
     Fault(
         "T12: a refusal is a result",
@@ -303,14 +304,14 @@ FAULTS = (
         WRITING,
         "stories.get(each.id))",
         "None)",
-        f"{INDEXING}::test_an_article_has_its_story_whichever_comes_first",
+        f"{INDEXING}::test_article_gets_its_story_in_either_order",
     ),
     Fault(
         "repeats: a document that is there is not told its story",
         WRITING,
         "self._write_all(self.index, retold)",
         "self._write_all(self.index, [])",
-        f"{INDEXING}::test_an_article_has_its_story_whichever_comes_first",
+        f"{INDEXING}::test_article_gets_its_story_in_either_order",
     ),
     Fault(
         "repeats: a story that cannot be read is none",
@@ -318,7 +319,7 @@ FAULTS = (
         "source=source)\n        except ApiError as error:\n"
         "            raise failure_of(error.status_code, error) from error\n",
         "source=source)\n        except ApiError:\n            return []\n",
-        f"{INDEXING}::test_stories_that_cannot_be_read_are_waited_for",
+        f"{INDEXING}::test_unreadable_stories_are_waited_for",
     ),
     Fault(
         "retag: the document keeps its old entities",
@@ -585,7 +586,7 @@ FAULTS = (
         INDEXER,
         "                if not missing:\n",
         "                if True:\n",
-        f"{INDEXING}::test_an_indexer_without_an_index_says_what_to_do_and_waits",
+        f"{RESTARTED}::test_index_of_older_version_is_waited_for",
     ),
     Fault(
         "retention: what is past it comes in",
@@ -599,14 +600,14 @@ FAULTS = (
         RETENTION,
         '{"lt": before}',
         '{"lt": "1900-01-01"}',
-        f"{INDEXING}::test_articles_past_their_retention_go_and_come_in_no_more",
+        f"{RESTARTED}::test_expired_articles_are_deleted_and_not_indexed",
     ),
     Fault(
         "dead letters: a closed one is shown",
         WRITING,
         "content, source = each.content, None\n",
         'content, source = each.content, b"{}"\n',
-        f"{INDEXING}::test_an_open_dead_letter_is_shown_in_the_index_until_it_is_replayed",
+        f"{INDEXING}::test_open_dead_letter_is_indexed_until_replayed",
     ),
     Fault(
         "corrections: a try without an answer forgets a revision",
