@@ -502,7 +502,7 @@ FAULTS = (
         INDEXER,
         "min(self.settings.backoff_max_seconds, 0.2 * 2 ** min(self.tries, 16))",
         "0.2 * 2 ** min(self.tries, 16)",
-        f"{AWAY}::test_an_elasticsearch_that_is_away_for_long",
+        f"{AWAY}::test_outage_longer_than_poll_interval_keeps_membership_and_loses_nothing[24s]",
     ),
     Fault(
         "in hand: an article in two requests at once",
