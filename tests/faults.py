@@ -58,6 +58,8 @@ MIGRATION = "services/indexer/migration.py"
 COPYING = "services/indexer/copying.py"
 CONTENT = "tests/live/test_content.py"
 CORRECTED = "tests/live/test_corrections.py"
+RETRACTED = "tests/live/test_retractions.py"
+RETRACTING = "tests/live/test_retracting.py"
 READING = "schemas/reading.py"
 ARTICLE = "schemas/article.py"
 RETRACT = "services/cli/retract.py"
@@ -698,14 +700,14 @@ FAULTS = (
         DOCUMENTS,
         '    earlier = [*present.get("history", ()), _version(present)] if present else []',
         "    earlier: list[Any] = []",
-        f"{CORRECTED}::test_a_correction_keeps_what_it_replaced",
+        f"{CORRECTED}::test_correction_keeps_replaced_versions",
     ),
     Fault(
         "corrections: what says nothing else is a version",
         DOCUMENTS,
         "pairwise([top, *older]) if _said(newer) != _said(each)]",
         "pairwise([top, *older])]",
-        f"{CORRECTED}::test_an_article_that_is_sent_again_unchanged_has_no_history",
+        f"{CORRECTED}::test_unchanged_article_has_no_history",
     ),
     Fault(
         "corrections: the history has no bound",
@@ -719,49 +721,49 @@ FAULTS = (
         DOCUMENTS,
         "return cleared is None or document.event.created > cleared",
         "return True",
-        f"{CORRECTED}::test_after_a_tombstone_an_older_copy_stays_out_and_a_newer_revision_comes_in",
+        f"{RETRACTED}::test_tombstone_rejects_older_copy_and_accepts_newer_revision",
     ),
     Fault(
         "retractions: a tombstone that overtakes its article is forgotten",
         DOCUMENTS,
         "    told = Retracted(time=retraction.time",
         "    if present is None:\n        return None\n    told = Retracted(time=retraction.time",
-        f"{CORRECTED}::test_a_tombstone_that_overtakes_its_article_keeps_it_out",
+        f"{RETRACTED}::test_tombstone_before_article_rejects_it",
     ),
     Fault(
         "retractions: the story stays",
         WRITING,
         "untold = self._write_all(self.stories, gone)",
         "untold = Tried()",
-        f"{CORRECTED}::test_what_is_left_of_an_article_is_nothing_of_its_text",
+        f"{RETRACTED}::test_retracted_article_leaves_none_of_its_text",
     ),
     Fault(
         "retractions: the cleaner passes no tombstone on",
         CLEANER,
         ", tombstones=ARTICLES_RETRACTED)",
         ")",
-        f"{CORRECTED}::test_a_producer_takes_an_article_out_and_a_person_holds_it_back",
+        f"{RETRACTING}::test_article_is_retracted_by_producer_and_held_back_by_person",
     ),
     Fault(
         "retractions: the gateway sends no tombstone",
         GATEWAY,
         "return Record(name, None)",
         'return Record(name, b"")',
-        f"{CORRECTED}::test_delete_over_http_takes_an_article_out",
+        f"{RETRACTING}::test_delete_over_http_retracts_article",
     ),
     Fault(
         "retractions: dead letters keep the text",
         RETRACT,
         "lambda each: each.key in keys",
         "lambda each: False",
-        f"{CORRECTED}::test_dead_letters_of_an_article_go_with_it",
+        f"{RETRACTING}::test_retraction_purges_dead_letters_of_article",
     ),
     Fault(
-        "T15: a tombstone that comes again undoes a person's word",
+        "retractions: a tombstone that comes again undoes a person's word",
         DOCUMENTS,
         "        return bool(held)",
         "        return False",
-        f"{CORRECTED}::test_t15_three_deliveries_in_another_order_give_the_same_index",
+        f"{CORRECTED}::test_records_in_any_order_give_same_index",
     ),
     Fault(
         "T21: a field of a newer version is refused",
