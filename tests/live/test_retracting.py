@@ -21,12 +21,10 @@ from tests.live.harness import Pipeline
 from tests.live.versions import BEGIN, command, milliseconds, stored, visible, whole_index
 
 
-def raw(word: str, **other: str | int) -> RawArticle:
+def raw(word: str, revision: int | None = None) -> RawArticle:
     """An article with a word of its own."""
     body = f"{word} opened beside the weir on Sunday.\n\nVisitors praised {word} and its lanterns until midnight."
-    return RawArticle(
-        **{"publisher": f"{word}.example", "id": "1", "headline": f"Raw {word}", "body": body} | other
-    )
+    return RawArticle(publisher=f"{word}.example", id="1", headline=f"Raw {word}", body=body, revision=revision)
 
 
 def new_words(count: int) -> list[str]:

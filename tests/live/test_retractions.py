@@ -103,7 +103,7 @@ def test_tombstone_cuts_history(indexing: Pipeline) -> None:
             send(indexing, retraction(3, name) if what == "out" else version(int(what[1]), name))
         indexing.wait_idle(groups=["indexer"])
     found = {order: history(indexing, name) for order, name in names.items()}
-    assert found == dict.fromkeys(ORDERS, ["Headline 5", "Headline 4"])
+    assert found == {order: ["Headline 5", "Headline 4"] for order in ORDERS}
 
 
 def test_kill_between_trace_and_story_leaves_article_retracted(pipeline: Pipeline, proxy: FaultProxy) -> None:
