@@ -53,6 +53,8 @@ LOOP = "tests/unit/indexer/test_app.py"
 MIGRATING = "tests/unit/indexer/test_migration.py"
 REBUILT = "tests/live/test_rebuild.py"
 MIGRATED = "tests/live/test_migration.py"
+MIGRATION_FAULTS = "tests/live/test_migration_faults.py"
+UNDER_LOAD = "tests/live/test_migration_under_load.py"
 REBUILD = "services/indexer/rebuild.py"
 MIGRATION = "services/indexer/migration.py"
 COPYING = "services/indexer/copying.py"
@@ -826,14 +828,14 @@ FAULTS = (
         COPYING,
         "return document.source != other.source and _parsed(document) != _parsed(other)",
         "return False",
-        f"{MIGRATED}::test_what_differs_is_found_and_mended",
+        f"{MIGRATED}::test_differences_are_found_and_repaired",
     ),
     Fault(
         "migration: an index that was given up comes back",
         COPYING,
         "index=self._alias, require_alias=True",
         "index=self._alias",
-        f"{MIGRATED}::test_an_index_that_was_given_up_meanwhile_does_not_come_back",
+        f"{MIGRATION_FAULTS}::test_deleted_standby_is_not_created_again",
     ),
     Fault(
         "migration: bulks that are under way are not waited for",
@@ -861,70 +863,70 @@ FAULTS = (
         MIGRATION,
         "self.note(standby, replace(filling, phase=COPY, after=page[-1].id))",
         "pass",
-        f"{MIGRATED}::test_it_goes_on_where_it_was",
+        f"{MIGRATED}::test_interrupted_copy_resumes",
     ),
     Fault(
         "migration: refused documents are left behind",
         MIGRATION,
         "    if counts.refused:\n",
         "    if counts.refused < 0:\n",
-        f"{MIGRATED}::test_a_document_that_the_new_mapping_refuses_stops_the_switch",
+        f"{MIGRATED}::test_refused_document_prevents_switch",
     ),
     Fault(
         "migration: what comes late is lost",
         MIGRATION,
         "    _look_for_late(work, work.standing(), done)\n",
         "",
-        f"{MIGRATED}::test_what_comes_late_into_the_old_index_alone_is_not_lost",
+        f"{MIGRATED}::test_late_write_to_old_index_is_copied",
     ),
     Fault(
         "migration: it is switched with differences",
         MIGRATION,
         "            if not compared.lasting:\n                return since",
         "            if True:\n                return since",
-        f"{MIGRATED}::test_an_indexer_that_does_not_write_to_both_is_noticed",
+        f"{MIGRATED}::test_indexer_that_writes_to_one_index_prevents_switch",
     ),
     Fault(
         "migration: a lost answer to the switch is an error",
         MIGRATION,
         "            if self.standing().main != standby:\n                raise",
         "            raise",
-        f"{MIGRATED}::test_a_server_that_is_busy_or_away_is_waited_for",
+        f"{MIGRATION_FAULTS}::test_unavailable_elasticsearch_is_retried",
     ),
     Fault(
         "migration: the alias loses its filter",
         MIGRATION,
         '                    "filter": NOT_RETRACTED,\n',
         "",
-        f"{MIGRATED}::test_there_back_there_and_finished",
+        f"{MIGRATED}::test_migration_switches_goes_back_and_finishes",
     ),
     Fault(
         "migration: the indexer writes to one index",
         INDEXER,
         ", standby=settings.name(STANDBY_ALIAS))",
         ")",
-        f"{MIGRATED}::test_under_load_nothing_is_missing_at_any_time",
+        f"{UNDER_LOAD}::test_searches_under_load_miss_no_document[200]",
     ),
     Fault(
         "rebuild: retractions are passed over",
         REBUILD,
         "        self.done.kafka[ARTICLES_RETRACTED.name] = self.bring_in(ARTICLES_RETRACTED)\n",
         "",
-        f"{REBUILT}::test_an_index_that_was_lost_is_as_it_was",
+        f"{REBUILT}::test_lost_index_is_rebuilt",
     ),
     Fault(
         "rebuild: what Kafka no longer has is gone",
         REBUILD,
         "counts = self.work.copy(standing, filling, self.done)",
         "counts = Counts()",
-        f"{REBUILT}::test_what_kafka_no_longer_has_is_copied",
+        f"{REBUILT}::test_document_that_kafka_lacks_is_copied",
     ),
     Fault(
         "rebuild: Kafka is read again without need",
         REBUILD,
         "        if filling.phase == KAFKA:",
         "        if True:",
-        f"{REBUILT}::test_ended_it_goes_on",
+        f"{REBUILT}::test_interrupted_rebuild_resumes",
     ),
 )
 
