@@ -182,7 +182,7 @@ FAULTS = (
         INDEX,
         '{"_id": document.id, "version": document.revision, "version_type": "external_gte"}',
         '{"_id": document.id}',
-        f"{INDEXING}::test_correction_replaces_and_older_copy_loses",
+        f"{INDEXING}::test_version_written_meanwhile_is_not_overwritten",
     ),
     Fault(
         "indexer: committed before written",
