@@ -5,6 +5,7 @@ Which fixture to take:
 - `running`: all five services with their usual settings, started once. Tests are told apart by publishers and ids.
 - `module_pipeline`: topics and indices for a file of tests, which starts its services once.
 - `pipeline`, `new_pipeline`: topics and indices for one test, which may kill, stop and configure what it starts.
+- `indices`: indices for one test that needs no topic.
 - `broker`: a Kafka that a test may kill, with `broker_pipeline` on it.
 """
 
@@ -17,6 +18,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
+from _pytest.nodeid import NodeId
 
 from services.embedded.ports import choose_ports
 from services.embedded.servers import KafkaServer
@@ -42,6 +44,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             group = item.path.stem
         if group is not None:
             item.add_marker(pytest.mark.xdist_group(group))
+            if item.config.getoption("loadgroup", default=False):
+                # pytest-xdist 3.8.0 writes the group into `_nodeid`, which pytest 9.2 does not read.
+                item._id = NodeId.parse(f"{item.nodeid}@{group}")
 
 
 @pytest.fixture(scope="session")
@@ -55,11 +60,11 @@ def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Servers]:
 
 
 @contextmanager
-def pipeline_in(folder: Path, kafka: str, elasticsearch: str) -> Iterator[Pipeline]:
+def pipeline_in(folder: Path, kafka: str, elasticsearch: str, has_topics: bool = True) -> Iterator[Pipeline]:
     """Topics and indices under a new prefix; at the end the processes are stopped and both are deleted."""
     prefix = f"t{uuid.uuid4().hex[:8]}-"
     (folder / prefix).mkdir()
-    pipeline = Pipeline(kafka, elasticsearch, prefix, folder / prefix)
+    pipeline = Pipeline(kafka, elasticsearch, prefix, folder / prefix, has_topics=has_topics)
     try:
         pipeline.set_up()
         yield pipeline
@@ -78,6 +83,12 @@ def new_pipeline(servers: Servers, tmp_path: Path) -> Iterator[Callable[[], Pipe
 @pytest.fixture
 def pipeline(new_pipeline: Callable[[], Pipeline]) -> Pipeline:
     return new_pipeline()
+
+
+@pytest.fixture
+def indices(servers: Servers, tmp_path: Path) -> Iterator[Pipeline]:
+    with pipeline_in(tmp_path, servers.kafka, servers.elasticsearch, has_topics=False) as made:
+        yield made
 
 
 @pytest.fixture(scope="module")
