@@ -13,7 +13,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from kafka import TopicPartition
 from kafka.errors import CommitFailedError, KafkaConnectionError, KafkaError, KafkaTimeoutError
@@ -336,7 +336,6 @@ def size(item: Pending) -> int:
     return len(item.write.source or b"")
 
 
-@settings(deadline=None)
 @given(st.lists(st.integers(1, 3_000), min_size=1, max_size=30))
 def test_requests_keep_the_order_and_the_bound(sizes: list[int]) -> None:
     writing = Writing.__new__(Writing)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 import trafilatura
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 from lxml import etree
 from lxml.html import HTMLParser, document_fromstring
@@ -202,7 +202,6 @@ MARKUP = """<p>|</p>|<div class=a>|</div>|<b>|</b>|<a href='x?a=1&b=2'>|</a>|<ta
 PIECES = st.sampled_from(MARKUP.split("|"))
 
 
-@settings(max_examples=300, deadline=None)
 @example(["<\x1f?"])
 @given(st.lists(st.one_of(PIECES, st.text(max_size=12)), max_size=30))
 def test_no_text_is_lost(pieces: list[str]) -> None:

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from services.producer.core import Found
@@ -59,7 +59,6 @@ WORDS = st.sampled_from(
 )
 
 
-@settings(max_examples=150, deadline=None)
 @given(st.lists(st.lists(WORDS, max_size=40).map(" ".join), max_size=4))
 def test_any_words_have_the_entities_that_spacy_finds(texts: list[str]) -> None:
     assert decoded(MODELS[0], texts) == looped(MODELS[0], texts)
