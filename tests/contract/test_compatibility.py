@@ -641,7 +641,7 @@ class SmallLanguages(RawArticle):
 
 
 class NoPort(RawArticle):
-    url: Annotated[str, AfterValidator(lambda value: _refuse(":8" in value[8:], value))] | None = None
+    url: Annotated[str, AfterValidator(lambda value: _refuse(":" in value[8:], value))] | None = None
 
 
 class ZonedTimes(RawArticle):
