@@ -160,7 +160,7 @@ def test_paragraphs_are_kept_and_dropped(pairs: Pairs) -> None:
         for paragraph, drop in zip(article.dropped, expected.dropped, strict=True):
             assert paragraph.text.startswith(drop.starts_with), name
         assert len(article.kept) == expected.kept, name
-        indices = sorted(paragraph.index for paragraph in (*article.kept, *article.dropped))
+        indices = sorted([kept.index for kept in article.kept] + [drop.index for drop in article.dropped])
         assert indices == list(range(expected.paragraphs)), name
 
 
