@@ -57,6 +57,7 @@ BRINGING = "tests/unit/indexer/test_writing.py"
 CORRECTING = "tests/unit/indexer/test_corrections.py"
 HELD = "tests/unit/indexer/test_in_hand.py"
 LOOP = "tests/unit/indexer/test_app.py"
+REQUESTS = "tests/unit/indexer/test_app_requests.py"
 MIGRATING = "tests/unit/indexer/test_migration.py"
 REBUILT = "tests/live/test_rebuild.py"
 MIGRATED = "tests/live/test_migration.py"
@@ -520,7 +521,7 @@ FAULTS = (
         IN_HAND,
         "        self._under_way.update(names)\n",
         "",
-        f"{LOOP}::test_an_article_is_in_one_request_at_a_time",
+        f"{REQUESTS}::test_an_article_is_in_one_request_at_a_time",
     ),
     Fault(
         "in hand: committed as soon as it is done",
@@ -541,28 +542,28 @@ FAULTS = (
         INDEXER,
         "            self._begin_requests()\n            #",
         "            if not self.work:\n                self._begin_requests()\n            #",
-        f"{LOOP}::test_the_next_records_are_read_and_written_while_others_are_written",
+        f"{REQUESTS}::test_the_next_records_are_read_and_written_while_others_are_written",
     ),
     Fault(
         "in hand: a rebalance does not wait for what is written",
         INDEXER,
         "            each.cancel()\n        wait(self.work)\n",
         "            each.cancel()\n",
-        f"{LOOP}::test_a_rebalance_waits_for_what_is_being_written",
+        f"{REQUESTS}::test_a_rebalance_waits_for_what_is_being_written",
     ),
     Fault(
         "in hand: a rebalance waits for what has not begun",
         INDEXER,
         "        for each in self.work:\n            each.cancel()\n        wait(self.work)\n",
         "        wait(self.work)\n",
-        f"{LOOP}::test_a_rebalance_does_not_wait_for_what_has_not_begun",
+        f"{REQUESTS}::test_a_rebalance_does_not_wait_for_what_has_not_begun",
     ),
     Fault(
         "in hand: more bytes than said",
         INDEXER,
         "            and self.hand.bytes < settings.bulk_bytes * settings.bulk_in_flight * IN_HAND\n",
         "",
-        f"{LOOP}::test_no_more_bytes_are_in_hand_than_said",
+        f"{REQUESTS}::test_no_more_bytes_are_in_hand_than_said",
     ),
     Fault(
         "in hand: each try adds to what waits",
@@ -583,7 +584,7 @@ FAULTS = (
         INDEXER,
         "                first[place] = min(offset, first.get(place, offset))",
         "                first.setdefault(place, offset)",
-        f"{LOOP}::test_what_was_in_hand_and_then_revoked_is_read_again",
+        f"{REQUESTS}::test_what_was_in_hand_and_then_revoked_is_read_again",
     ),
     Fault(
         "away: partitions are not paused",

@@ -20,8 +20,8 @@ from schemas.story import Story
 from schemas.topics import ARTICLES_STORIES
 from tests.live.harness import Pipeline, wait_until
 from tests.live.test_boilerplate import learned, records, results, send
+from tests.quality.data import rows
 from tests.quality.test_copies import pairs
-from tests.quality.test_repeats import rows
 
 GROUPS = ("deduper", "linker")
 

@@ -18,6 +18,8 @@ from services.tagger.settings import TaggerSettings
 
 from .marking import NOTHING_KNOWN, article, finds
 
+pytestmark = pytest.mark.xdist_group("spacy")
+
 SOURCE = {
     "id": "0" * 32,
     "revision": 17,
@@ -64,6 +66,7 @@ def test_retag_has_the_settings_of_the_tagger(monkeypatch: pytest.MonkeyPatch, t
     assert (retag.aliases, retag.processes) == (tmp_path, 3)
 
 
+@pytest.mark.usefixtures("loaded_once")
 def test_versions_are_those_that_the_tagger_stamps(tmp_path: Path) -> None:
     aliases = tmp_path / "aliases.tsv"
     aliases.write_text("person\tAda Marsh\tThe Ferrywoman\n")
@@ -95,6 +98,7 @@ def test_whatever_decides_about_names_is_in_the_version(tmp_path: Path) -> None:
         versions_of(settings(aliases=tmp_path / "none"))
 
 
+@pytest.mark.usefixtures("loaded_once")
 def test_a_file_that_changes_changes_the_version(tmp_path: Path) -> None:
     aliases = tmp_path / "aliases.tsv"
     aliases.write_text("person\tAda Marsh\tAda M\n")

