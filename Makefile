@@ -7,7 +7,7 @@ LOCK := deploy/locks/development.txt
 export OPENBLAS_NUM_THREADS := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo demo-picture test lint fetch unit contract live test-compose quality bench bench-memory bench-cleaner bench-repeats bench-indexer fuzz faults lock clean
+.PHONY: help setup demo demo-picture test lint fetch unit contract live test-compose quality bench bench-memory bench-cleaner bench-repeats bench-indexer bench-start fuzz faults lock clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -78,6 +78,9 @@ bench-memory: setup ## How large the tagger gets over 50,000 articles (takes ten
 
 bench-cleaner: setup ## The cleaner against the bare libraries it stands on, in one run
 	@$(BIN)/python -m tests.bench.cleaner
+
+bench-start: setup ## What newsflow up, each service and the commands cost until they are ready
+	@$(BIN)/python -m tests.bench.start
 
 fuzz: .venv/fuzz ## Fuzz the cleaner for SECONDS (default 600); findings go to .venv/fuzz-found
 	@.venv/fuzz/bin/python -m tests.fuzz.cleaner --seed .venv/fuzz-inputs
