@@ -1,14 +1,14 @@
 """What it costs to start: `newsflow up` and each service from its start to healthy, and three commands of the CLI.
 
-`newsflow up` runs in a temporary run folder, as a user runs it: both servers, set-up, and the five services together.
+`newsflow up` runs in a temporary run folder, as a user runs it: both servers, set-up, then five services together.
 CPU seconds of a service are those of its process and all its descendants, user and system time, ended children
 included, at the moment when /healthz first answers 200; wall seconds are from the creation of the process to then.
 The parts of `up` are the times between the lines that it prints. Commands run once to warm the file cache, then
 several times; the median is printed. On a shared machine wall seconds are of little use; CPU seconds differ by a
 tenth between runs.
 
-With PYTHONDONTWRITEBYTECODE set and no bytecode in the environment, each start compiles every module; the first line
-says how many modules lack theirs.
+Where PYTHONDONTWRITEBYTECODE is set and there is no bytecode, each start compiles every module; the first line says
+how many modules lack theirs.
 """
 
 from __future__ import annotations
@@ -102,10 +102,11 @@ def bring_up(folder: Path, environment: dict[str, str]) -> tuple[float, list[tup
     watch.start()
     began = time.monotonic()
     lines: list[tuple[str, float]] = [("Start of the command", began)]
-    with subprocess.Popen([NEWSFLOW, "up", "--json"], env=environment, stderr=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(
+        [NEWSFLOW, "up", "--json"], env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+    ) as process:
         assert process.stderr is not None
-        for line in process.stderr:
-            lines.append((line.strip(), time.monotonic()))
+        lines.extend((line.strip(), time.monotonic()) for line in process.stderr)
     ended = time.monotonic()
     if process.returncode:
         raise RuntimeError("newsflow up failed: " + " / ".join(line for line, _ in lines))
@@ -148,14 +149,14 @@ def report_commands(environment: dict[str, str], repeats: int) -> None:
     for arguments in (["--help"], ["search", QUERY], ["status"]):
         run([NEWSFLOW, *arguments], environment)
         costs = [run([NEWSFLOW, *arguments], environment) for _ in range(repeats)]
-        cpu, wall = (statistics.median(each) for each in zip(*[(cost.cpu, cost.wall) for cost in costs], strict=True))
+        cpu, wall = statistics.median(cost.cpu for cost in costs), statistics.median(cost.wall for cost in costs)
         print(f"{'newsflow ' + arguments[0]:28}{cpu:8.2f}{wall:8.2f}")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="What it costs to start.")
     parser.add_argument("--repeats", type=int, default=5, help="runs of each command")
-    parser.add_argument("--ups", type=int, default=2, help="runs of newsflow up; the later ones find formatted storage")
+    parser.add_argument("--ups", type=int, default=2, help="runs of newsflow up; the later find their data")
     given = parser.parse_args()
     lacking, modules = without_bytecode()
     load = ", ".join(f"{each:.1f}" for each in os.getloadavg())
