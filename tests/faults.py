@@ -655,7 +655,7 @@ FAULTS = (
     Fault(
         "dead letters: those that wait are deleted",
         QUEUE,
-        "found = min((each.place for each in _open(records, lambda _: True)), default=ends.end)",
+        "found = min(_not_closed(records, lambda record, _: record.offset), default=ends.end)",
         "found = ends.end",
         f"{LETTING}::test_the_queue_shrinks_to_the_oldest_that_waits",
     ),

@@ -17,7 +17,7 @@ from rich.table import Table
 from schemas.article import Entities
 from schemas.document import INDEX_ALIAS
 from services.cli.addresses import errors, settings_of
-from services.cli.kafka_admin import lags, waiting
+from services.cli.kafka_admin import lags, waiting_letters
 from services.embedded.run_file import read_run_file
 from services.runtime.elasticsearch import ElasticsearchSettings
 
@@ -64,7 +64,7 @@ def look(settings: ElasticsearchSettings) -> dict[str, Any]:
         indexed = client.count(index=alias)["count"]
         entities = coverage(client, alias)
     services = _services()
-    dead = [each.letter.stage for each in waiting(settings)]
+    dead = [each.stage for each in waiting_letters(settings)]
     return {
         "ok": all(service["ok"] for service in services),
         "topics": topics,

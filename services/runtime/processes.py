@@ -2,7 +2,7 @@
 
 On Linux they are forked from a fork server, a process that has loaded the step and does nothing else: unlike the
 parent it has no Kafka sockets and no threads. So a model is loaded once, its memory is shared by all children, and
-one that takes the place of another starts in milliseconds. The fork server ends with its parent, and each child with
+one that takes the place of another starts in milliseconds. The fork server ends with its parent, each child with
 the fork server (`end_with_parent`). Elsewhere each child is a new process that loads the step itself.
 """
 

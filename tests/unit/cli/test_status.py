@@ -91,7 +91,7 @@ def stack(monkeypatch: pytest.MonkeyPatch) -> Stack:
     monkeypatch.setenv("KAFKA_BOOTSTRAP_SERVERS", "127.0.0.1:1")
     monkeypatch.setenv("ELASTICSEARCH_URL", "http://127.0.0.1:1")
     monkeypatch.setattr(status, "lags", stack.look)
-    monkeypatch.setattr(status, "waiting", lambda _: [*map(dead, ["cleaner", "tagger"])])
+    monkeypatch.setattr(status, "waiting_letters", lambda _: [*map(dead, ["cleaner", "tagger"])])
     monkeypatch.setattr(ElasticsearchSettings, "connect", lambda _: Client(stack))
     monkeypatch.setattr(status, "read_run_file", stack.run_file)
     monkeypatch.setattr(status, "time", SimpleNamespace(monotonic=lambda: stack.now, sleep=stack.sleep))
@@ -99,7 +99,7 @@ def stack(monkeypatch: pytest.MonkeyPatch) -> Stack:
 
 
 def dead(stage: str) -> SimpleNamespace:
-    return SimpleNamespace(letter=SimpleNamespace(stage=stage))
+    return SimpleNamespace(stage=stage)
 
 
 def service(name: str, well: bool) -> ServiceAddress:

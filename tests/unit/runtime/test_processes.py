@@ -1,4 +1,4 @@
-"""What the processes of a stage import and load: each test in a process of its own, which has its own fork server."""
+"""What the processes of a stage import and load: each test in a process of its own, with its own fork server."""
 
 from __future__ import annotations
 
