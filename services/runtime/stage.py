@@ -31,6 +31,7 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import closing, suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
@@ -41,6 +42,8 @@ import faust
 import structlog
 import tenacity
 from aiokafka import errors as kafka_errors
+from kafka import KafkaAdminClient
+from kafka.errors import KafkaError
 from prometheus_client import Counter as Metric
 from prometheus_client import Histogram
 
@@ -63,6 +66,9 @@ log = structlog.get_logger(__name__)
 
 EXIT_UNDELIVERABLE = 70
 """Exit status when nothing more can be done here and nothing was committed (EX_SOFTWARE of sysexits.h)."""
+
+TOPICS_SECONDS = 0.2
+"""Between two looks whether the topics are there."""
 
 RESULTS = Metric("newsflow_results", "Records delivered to the target topic", ["stage"])
 TOMBSTONES = Metric("newsflow_tombstones", "Tombstones passed on", ["stage"])
@@ -103,6 +109,7 @@ class StageWorker:
             for topic in (stage.source, stage.target, ARTICLES_DLQ, stage.tombstones, facts)
             if topic
         }
+        self.topics = list(topics.values())
         self.source, self.target, self.dlq = topics[stage.source], topics[stage.target], topics[ARTICLES_DLQ]
         self.tombstones = topics[stage.tombstones] if stage.tombstones else None
         self.facts = topics[facts] if facts else None
@@ -158,12 +165,37 @@ class StageWorker:
             self.children.start()
         except Exception as error:  # noqa: BLE001 - whatever it is, this process cannot work
             self.leave(f"the step cannot be loaded: {type(error).__name__}: {error}")
+        self._wait_for_topics()
         worker = faust.Worker(
             self.app, quiet=True, override_logging=False, redirect_stdouts=False, loglevel=self.settings.log_level
         )
         self.watchdog.start()
         worker.execute_from_commandline()
         sys.exit(0)
+
+    def _wait_for_topics(self) -> None:
+        """Return when Kafka has all topics of the stage, which Faust needs from its start on.
+
+        After the limit of a stall Faust starts all the same, and what is missing is the watchdog's concern.
+        """
+        names = [topic.get_topic_name() for topic in self.topics]
+        end = time.monotonic() + self.settings.stall_limit_seconds
+        while time.monotonic() < end:
+            with suppress(KafkaError), closing(self._admin(end)) as admin:
+                while time.monotonic() < end:
+                    known = {topic["name"] for topic in admin.describe_topics(names) if topic["partitions"]}
+                    if known.issuperset(names):
+                        return
+                    time.sleep(TOPICS_SECONDS)
+            time.sleep(TOPICS_SECONDS)
+        log.warning("topics are missing", topics=names)
+
+    def _admin(self, end: float) -> KafkaAdminClient:
+        return KafkaAdminClient(
+            bootstrap_servers=self.settings.servers,
+            bootstrap_timeout_ms=max(0, int((end - time.monotonic()) * 1000)),
+            reconnect_backoff_max_ms=500,
+        )
 
     def leave(self, why: str) -> NoReturn:
         """Rule 5: stop at once with nothing more committed; the restart begins with the records in hand."""
