@@ -95,6 +95,9 @@ bench-memory: setup ## How large the tagger gets over 50,000 articles (takes ten
 bench-cleaner: setup ## The cleaner against the bare libraries it stands on, in one run
 	@$(BIN)/python -m tests.bench.cleaner
 
+bench-start: setup ## What newsflow up, each service and the commands cost until they are ready
+	@$(BIN)/python -m tests.bench.start
+
 ##@ Maintain
 
 fetch: setup ## Fetch what the live tests need from outside

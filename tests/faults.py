@@ -25,6 +25,8 @@ WORKERS = 4
 """Faults tried at the same time: a test that fails mostly waits until its time is over."""
 
 STAGE = "services/runtime/stage.py"
+STEP = "services/runtime/step.py"
+PROCESSES = "services/runtime/processes.py"
 INDEXER = "services/indexer/app.py"
 IN_HAND = "services/indexer/in_hand.py"
 INDEX = "services/indexer/elasticsearch_index.py"
@@ -103,7 +105,7 @@ FAULTS = (
     ),
     Fault(
         "rule 2: a step's exception leaves the child",
-        STAGE,
+        STEP,
         "    except Exception as error:  # noqa: BLE001 - Rule 2: whatever a step raises is a verdict",
         "    except ZeroDivisionError as error:",
         f"{RULES}::test_rule_2_a_bug_costs_one_record",
@@ -117,7 +119,7 @@ FAULTS = (
     ),
     Fault(
         "rule 3: no limit to a result",
-        STAGE,
+        STEP,
         "    if len(value) > MAX_INNER_BYTES:",
         "    if len(value) < 0:",
         f"{RULES}::test_rule_3_a_result_that_is_too_large_is_a_dead_letter",
@@ -138,21 +140,21 @@ FAULTS = (
     ),
     Fault(
         "rule 6: no limit of time",
-        STAGE,
+        PROCESSES,
         "timeout=limit)",
         "timeout=None)",
         f"{RULES}::test_rule_6_a_document_that_hangs_or_kills_its_process_is_a_dead_letter",
     ),
     Fault(
         "rule 6: no limit of memory for a document",
-        STAGE,
+        STEP,
         "    limit_memory(settings.child_memory_mb)  # Rule 6\n",
         "",
         f"{RULES}::test_rule_6_a_document_that_needs_too_much_memory_is_a_dead_letter",
     ),
     Fault(
         "rule 6: a child process outlives its worker",
-        STAGE,
+        STEP,
         "    end_with_parent()  # Rule 6: a killed parent can end no process that hangs\n",
         "",
         f"{RULES}::test_rule_6_a_killed_worker_leaves_no_process_behind",
@@ -666,7 +668,7 @@ FAULTS = (
     Fault(
         "dead letters: those that wait are deleted",
         QUEUE,
-        "found = min((each.place for each in _open(records, lambda _: True)), default=ends.end)",
+        "found = min(_not_closed(records, lambda record, _: record.offset), default=ends.end)",
         "found = ends.end",
         f"{LETTING}::test_queue_shrinks_to_oldest_open_dead_letter",
     ),

@@ -38,7 +38,7 @@ from schemas.article import RawArticle
 from schemas.reading import write_record
 from services.cleaner.app import STAGE
 from services.cleaner.settings import CleanerSettings
-from services.runtime.stage import Failure, Task, _run_chunk, _start_child
+from services.runtime.step import Failure, Task, run_chunk, start_child
 from tests.bench.articles import EVALUATION, news, samples
 
 PAGES = EVALUATION / "extract" / "pages.tar.gz"
@@ -108,13 +108,13 @@ def _bare_text() -> Callable[[Sequence[str]], object]:
 
 def _measure(kind: str, share: Sequence[str], rounds: int, start: Barrier, out: Any) -> None:
     settings = CleanerSettings(kafka_bootstrap_servers="-")
-    _start_child(STAGE, settings)
+    start_child(STAGE, settings)
     bare = _bare_html if kind == "html" else _bare_text()
     size = settings.chunk_records
     chunks = [share[at : at + size] for at in range(0, len(share), size)]
     tasks = [[_task(number, **{kind: text}) for number, text in enumerate(chunk)] for chunk in chunks]
     bare(chunks[0])
-    _run_chunk(tasks[0])
+    run_chunk(tasks[0])
     spent = {"bare": [0.0, 0.0], "ours": [0.0, 0.0]}
     failures = 0
     start.wait()
@@ -126,7 +126,7 @@ def _measure(kind: str, share: Sequence[str], rounds: int, start: Barrier, out: 
             if way == "bare":
                 bare(chunks[which])
             else:
-                failures += sum(isinstance(each, Failure) for each in _run_chunk(tasks[which]))
+                failures += sum(isinstance(each, Failure) for each in run_chunk(tasks[which]))
             spent[way][0] += time.perf_counter() - began
             spent[way][1] += time.process_time() - began_processor
     out.put(Timing(rounds * len(share), failures, *(spent[way][at] for at in (0, 1) for way in ("bare", "ours"))))
@@ -163,13 +163,13 @@ def _ours_of(timing: Timing) -> float:
 def profile(kind: str, texts: Sequence[str]) -> None:
     """Print the 25 functions in which the cleaner spends most, over `texts` once."""
     settings = CleanerSettings(kafka_bootstrap_servers="-")
-    _start_child(STAGE, settings)
+    start_child(STAGE, settings)
     tasks = [_task(number, **{kind: text}) for number, text in enumerate(texts)]
-    _run_chunk(tasks[:1])
+    run_chunk(tasks[:1])
     profiler = cProfile.Profile()
     profiler.enable()
     for at in range(0, len(tasks), settings.chunk_records):
-        _run_chunk(tasks[at : at + settings.chunk_records])
+        run_chunk(tasks[at : at + settings.chunk_records])
     profiler.disable()
     print(f"{kind}: {len(texts)} records")
     pstats.Stats(profiler).sort_stats("tottime").print_stats(25)
@@ -189,7 +189,7 @@ def _varied(texts: Sequence[str]) -> Iterator[str]:
 
 def _resident(tasks: Sequence[Task]) -> tuple[int, float]:
     """Work on a chunk, then say which process did, and its resident memory in MiB."""
-    _run_chunk(tasks)
+    run_chunk(tasks)
     page_bytes = os.sysconf("SC_PAGE_SIZE")
     return os.getpid(), int(Path("/proc/self/statm").read_text().split()[1]) * page_bytes / 2**20
 
@@ -203,7 +203,7 @@ def resident(texts: Sequence[str], count: int, settings: CleanerSettings) -> Ite
     with ProcessPool(
         max_workers=1,
         max_tasks=settings.child_chunks,
-        initializer=_start_child,
+        initializer=start_child,
         initargs=(STAGE, settings),
         context=multiprocessing.get_context("spawn"),
     ) as pool:

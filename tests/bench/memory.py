@@ -17,7 +17,7 @@ from typing import Any
 
 from pebble import ProcessPool
 
-from services.runtime.stage import Task, _start_child
+from services.runtime.step import Task, start_child
 from services.tagger.app import STAGE
 from services.tagger.settings import TaggerSettings
 from tests.bench.cleaner import _resident
@@ -52,7 +52,7 @@ def main() -> None:
     with ProcessPool(
         max_workers=given.processes,
         max_tasks=settings.child_chunks,
-        initializer=_start_child,
+        initializer=start_child,
         initargs=(STAGE, settings),
         context=multiprocessing.get_context("spawn"),
     ) as pool:

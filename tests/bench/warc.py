@@ -39,7 +39,7 @@ from services.producer.core import Found, to_record
 from services.producer.settings import ProducerSettings
 from services.producer.source import Run
 from services.producer.sources.warc import Warc
-from services.runtime.stage import Failure, Task, _run_chunk, _start_child
+from services.runtime.step import Failure, Task, run_chunk, start_child
 from services.setup.app import set_up_topics
 from services.setup.settings import SetupSettings
 from tests.bench.cleaner import STORED, _varied, pages
@@ -122,7 +122,7 @@ def with_kafka(path: Path) -> Rate:
 
 def _clean(tasks: Sequence[Task]) -> int:
     """The cleaner's work on a chunk, as its stage has it; returns how many became dead letters."""
-    return sum(isinstance(each, Failure) for each in _run_chunk(tasks))
+    return sum(isinstance(each, Failure) for each in run_chunk(tasks))
 
 
 def _extract(texts: Sequence[str]) -> int:
@@ -161,7 +161,7 @@ def _pool(initializer: Any, *arguments: Any) -> ProcessPool:
 def compare(path: Path, rounds: int) -> None:
     """Print both rates, and their ratio."""
     decoded = [item.article.html or "" for item in read(path)]
-    cleaner = _pool(_start_child, STAGE, CleanerSettings(kafka_bootstrap_servers="-"))
+    cleaner = _pool(start_child, STAGE, CleanerSettings(kafka_bootstrap_servers="-"))
     bare = _pool(_start_bare)
     spent = {"bare": 0.0, "ours": 0.0}
     dead = 0

@@ -22,10 +22,11 @@ from schemas.export import EVENT_ATTRIBUTES, envelope_schema, exported
 from schemas.reading import Refused, read_record
 from schemas.retraction import is_article_id
 from schemas.topics import ARTICLES_CLEAN, ARTICLES_RAW, Topic
-from services.runtime import stage as stage_module
+from services.runtime import step as step_module
 from services.runtime.remembering import Record
 from services.runtime.settings import StageSettings
-from services.runtime.stage import Failure, Received, Result, Stage, Step, Verdict, _run_chunk, _tasks
+from services.runtime.stage import _tasks
+from services.runtime.step import Failure, Received, Result, Stage, Step, Verdict, run_chunk
 from tests.contract.examples import InvalidExample, invalid_examples, valid_examples
 
 CONTRACT = Path(__file__).parents[2] / "docs" / "contract.md"
@@ -254,8 +255,8 @@ def work(
     monkeypatch: pytest.MonkeyPatch, records: Sequence[Record], source: Topic = ARTICLES_RAW, step: Any = pass_on
 ) -> list[Verdict]:
     """What the child process of a stage makes of these records, given it as the parent gives them."""
-    monkeypatch.setattr(stage_module, "_loaded", (Stage("s", source, ARTICLES_CLEAN, load_nothing), step))
-    return _run_chunk(_tasks(records))
+    monkeypatch.setattr(step_module, "_loaded", (Stage("s", source, ARTICLES_CLEAN, load_nothing), step))
+    return run_chunk(_tasks(records))
 
 
 PACKED: dict[str, tuple[bytes, list[Header]]] = {

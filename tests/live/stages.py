@@ -20,7 +20,8 @@ from schemas.article import CleanArticle, Paragraph, RawArticle
 from schemas.identity import article_id
 from schemas.topics import ARTICLES_CLEAN, ARTICLES_RAW
 from services.runtime.settings import StageSettings, load_settings
-from services.runtime.stage import Received, Stage, Step, run_stage
+from services.runtime.stage import run_stage
+from services.runtime.step import Received, Stage, Step
 
 
 class FaultySettings(StageSettings):

@@ -175,7 +175,7 @@ def test_rule_6_a_document_that_hangs_or_kills_its_process_is_a_dead_letter(pipe
 
 @pytest.mark.skipif(sys.platform != "linux", reason="no other system ends it")
 def test_rule_6_a_killed_worker_leaves_no_process_behind(pipeline: Pipeline) -> None:
-    """Break: leave out `end_with_parent()` of `_start_child`."""
+    """Break: leave out `end_with_parent()` of `start_child`."""
     pipeline.send(articles(["spin"]))
     pipeline.start("cleaner", module=FAULTY, FAULTY_DOCUMENT_LIMIT_SECONDS="600")
     children = psutil.Process(pipeline.running["cleaner"].pid).children(recursive=True)
@@ -190,7 +190,7 @@ def test_rule_6_a_killed_worker_leaves_no_process_behind(pipeline: Pipeline) -> 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="no other system holds the limit")
 def test_rule_6_a_document_that_needs_too_much_memory_is_a_dead_letter(pipeline: Pipeline) -> None:
-    """Break: run without the limit (leave out `limit_memory` of `_start_child`)."""
+    """Break: run without the limit (leave out `limit_memory` of `start_child`)."""
     told = {20: "fill", 50: "deep fill", 53: "die"}
     sent = articles([told.get(index, f"text {index}") for index in range(80)])
     pipeline.send(sent)

@@ -1,0 +1,134 @@
+"""What the processes of a stage import and load: each test in a process of its own, with its own fork server."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from services.runtime.processes import METHOD
+
+ROOT = Path(__file__).parents[3]
+
+STEP_LIBRARIES = ("trafilatura", "lxml", "ftfy", "py3langid", "spacy", "thinc", "numpy", "services.cleaner.core")
+
+KAFKA_LIBRARIES = ("faust", "aiokafka", "mode", "aiohttp")
+
+STAGES = ("cleaner", "deduper", "tagger")
+
+
+def run(code: str, *folders: Path) -> str:
+    """What the code prints in a new process."""
+    path = ":".join(map(str, (ROOT, *folders)))
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env={"PYTHONPATH": path, "PATH": "/usr/bin:/bin"},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_the_parent_process_imports_no_library_of_its_step(stage: str) -> None:
+    code = f"import sys, services.{stage}.app, services.runtime.stage\n"
+    assert run(f"{code}print(*set({STEP_LIBRARIES}) & set(sys.modules))").split() == []
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_a_child_process_imports_no_faust(stage: str) -> None:
+    code = (
+        f"import sys, services.runtime.step\nfrom services.{stage}.app import load_step\n"
+        f"print(*set({KAFKA_LIBRARIES}) & set(sys.modules))"
+    )
+    assert run(code).split() == []
+
+
+SOME_STAGE = """
+import os
+from dataclasses import replace
+from pathlib import Path
+
+from schemas.topics import ARTICLES_CLEAN, ARTICLES_RAW
+from services.runtime.processes import ChildProcesses
+from services.runtime.settings import StageSettings
+from services.runtime.step import Stage
+
+LOADS = Path(__file__).with_name("loads")
+SETTINGS = StageSettings(kafka_bootstrap_servers="-", processes=2)
+
+
+def load_step(settings):
+    with LOADS.open("a") as file:
+        print(os.getpid(), file=file)
+    return lambda records: []
+
+
+def load_nothing(settings):
+    raise ValueError("no model there")
+
+
+STAGE = Stage("cleaner", ARTICLES_RAW, ARTICLES_CLEAN, load_step)
+
+
+def pids():
+    return LOADS.read_text().split()
+
+
+def start(settings=SETTINGS, stage=STAGE):
+    children = ChildProcesses(stage, settings)
+    children.start()
+    return children
+"""
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A folder with the module `some_stage`, whose step says in which process it was loaded."""
+    (tmp_path / "some_stage.py").write_text(SOME_STAGE, encoding="utf-8")
+    return tmp_path
+
+
+forked = pytest.mark.skipif(METHOD != "forkserver", reason="each child process loads its step here")
+
+
+@forked
+def test_child_processes_share_one_loaded_step(folder: Path) -> None:
+    code = """
+import os, signal, some_stage, time
+children = some_stage.start()
+for pid in list(children.pool._pool_manager.worker_manager.workers):
+    os.kill(pid, signal.SIGKILL)
+time.sleep(1)
+print(len(some_stage.pids()))
+children.stop()
+"""
+    assert run(code, folder).split() == ["1"], "loaded by the fork server, and not again by those that came after"
+
+
+@forked
+def test_a_step_of_other_settings_is_not_taken_from_the_fork_server(folder: Path) -> None:
+    code = """
+import some_stage
+some_stage.start().stop()
+some_stage.start(some_stage.SETTINGS.model_copy(update={"batch_records": 3})).stop()
+print(len(some_stage.pids()))
+"""
+    assert int(run(code, folder)) >= 1 + 2
+
+
+def test_a_step_that_cannot_be_loaded_is_an_error_at_the_start(folder: Path) -> None:
+    code = """
+import some_stage
+from dataclasses import replace
+try:
+    some_stage.start(stage=replace(some_stage.STAGE, load_step=some_stage.load_nothing))
+except Exception as error:
+    print(type(error).__name__)
+"""
+    assert run(code, folder).split() != []
