@@ -17,15 +17,14 @@ from typing import Any
 
 import requests
 from elasticsearch import Elasticsearch
-from kafka import KafkaAdminClient, KafkaProducer, TopicPartition
-from kafka.admin import OffsetSpec
+from kafka import KafkaAdminClient, KafkaProducer
 from kafka.errors import KafkaError
 
 from schemas.article import RawArticle
 from schemas.document import INDEX_ALIAS
 from schemas.identity import article_id
 from schemas.topics import ARTICLES_RAW, TOPICS
-from services.cli.kafka_admin import DeadRecord, dead_records
+from services.cli.kafka_admin import DeadRecord, dead_records, lags
 from services.runtime.settings import ServiceSettings
 from services.setup.app import set_up, set_up_index
 from services.setup.settings import SetupSettings
@@ -209,7 +208,7 @@ class Pipeline:
         def waiting() -> dict[str, int] | str:
             try:
                 return {name: lag for name, lag in self.lags(groups).items() if lag}
-            except (KafkaError, OSError) as error:  # a broker that does not answer: not idle
+            except (KafkaError, LookupError, OSError) as error:  # a broker that does not answer: not idle
                 return repr(error)
 
         # Twice: a record may have been between two topics.
@@ -218,34 +217,13 @@ class Pipeline:
         )
 
     def lags(self, groups: Sequence[str] = SERVICES) -> dict[str, int]:
-        """Records that each of `groups` has not committed, by `topic group`; one client asks for all."""
-        read = {
-            group: [
-                TopicPartition(self.name(topic.name), number)
-                for topic in TOPICS
-                if group in topic.consumers
-                for number in range(topic.partitions)
-            ]
-            for group in groups
+        """Records that each of `groups` has not committed, by `topic group`."""
+        start = len(self.prefix)
+        return {
+            f"{found.topic[start:]} {found.group[start:]}": found.lag
+            for found in lags(self.settings)
+            if found.group[start:] in groups
         }
-        partitions = {partition for found in read.values() for partition in found}
-        admin = KafkaAdminClient(
-            bootstrap_servers=self.kafka, request_timeout_ms=10_000, bootstrap_timeout_ms=10_000
-        )
-        try:
-            committed = admin.list_group_offsets({self.name(group): read[group] for group in groups})
-            begins = admin.list_partition_offsets(dict.fromkeys(partitions, OffsetSpec.EARLIEST))
-            ends = admin.list_partition_offsets(dict.fromkeys(partitions, OffsetSpec.LATEST))
-        finally:
-            admin.close()
-        found: dict[str, int] = {}
-        for group in groups:
-            for partition in read[group]:
-                offset = committed[self.name(group)].get(partition)
-                position = max(offset.offset if offset else 0, begins[partition].offset)
-                name = f"{partition.topic[len(self.prefix) :]} {group}"
-                found[name] = found.get(name, 0) + max(0, ends[partition].offset - position)
-        return found
 
     def wait_indexed(self, ids: Iterable[str], seconds: float = 60) -> dict[str, dict[str, Any]]:
         """Until the index has a document for each of `ids`; returns the documents by id."""
