@@ -13,7 +13,7 @@ LAB = ROOT.parent / "shared" / "compose-lab"
 
 
 EXIT_NO_ENGINE = 77
-"""Exit status of `python -m tests.compose` where there is nothing to run it on: automake's status for a skipped test."""
+"""Exit status of `python -m tests.compose` without an engine: automake's status for a test that was skipped."""
 
 
 class NoEngine(RuntimeError):
