@@ -15,7 +15,7 @@ import pytest
 from schemas.article import RawArticle
 from schemas.identity import article_id
 from services.embedded.servers import KafkaServer
-from tests.bench.pipeline import texts
+from tests.bench.articles import distinct_texts
 from tests.live.harness import ROOT, SERVICES, Pipeline, judge, steady, wait_until
 
 ARTICLES = int(os.environ.get("NEWSFLOW_TEST_ARTICLES", "250"))
@@ -41,7 +41,7 @@ def articles(count: int) -> list[RawArticle]:
             headline=f"Article {number}",
             published=start + timedelta(minutes=number),
         )
-        for number, text in enumerate(texts(count))
+        for number, text in enumerate(distinct_texts(count))
     ]
 
 

@@ -20,7 +20,7 @@ from schemas.article import RawArticle
 from schemas.identity import article_id
 from services.embedded.servers import KafkaServer
 from services.producer.new import write_project
-from tests.bench.pipeline import texts
+from tests.bench.articles import distinct_texts
 from tests.live.harness import ROOT, SERVICES, Pipeline, wait_until
 
 LINES = (
@@ -202,7 +202,7 @@ def test_a_folder_is_followed_through_a_kill_and_an_absence_of_the_broker(
 ) -> None:
     folder = tmp_path / "in"
     folder.mkdir()
-    bodies = iter(texts(160))
+    bodies = iter(distinct_texts(160))
     files: dict[str, str] = {}
 
     def save(name: str, word: str = "") -> None:
@@ -280,7 +280,7 @@ def metric(pipeline: Pipeline, name: str, **labels: str) -> float | None:
 def test_a_part_that_has_gone_silent_is_seen(pipeline: Pipeline, tmp_path: Path) -> None:
     folder = tmp_path / "in"
     folder.mkdir()
-    for number, text in enumerate(texts(12)):
+    for number, text in enumerate(distinct_texts(12)):
         write(folder, f"{number}.txt", text)
     follow(pipeline, folder)
     silent = {"source": "files", "part": str(folder)}
