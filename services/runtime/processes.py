@@ -14,6 +14,7 @@ import multiprocessing
 import os
 import pickle
 import sys
+import tempfile
 from collections.abc import Callable
 from concurrent.futures import TimeoutError as PoolTimeout
 from dataclasses import replace
@@ -27,7 +28,14 @@ from services.runtime.step import EXIT_MEMORY, PRELOAD, Failure, Stage, Task, Ve
 
 log = structlog.get_logger(__name__)
 
-METHOD = "forkserver" if sys.platform == "linux" else "spawn"
+MAX_TEMPORARY_FOLDER_BYTES = 74
+"""The fork server listens on a socket 33 bytes below the temporary folder, and Linux takes 107 for its path."""
+
+METHOD = (
+    "forkserver"
+    if sys.platform == "linux" and len(os.fsencode(tempfile.gettempdir())) <= MAX_TEMPORARY_FOLDER_BYTES
+    else "spawn"
+)
 """How a child process starts. Apple's libraries do not bear a fork."""
 
 

@@ -60,11 +60,15 @@ def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Servers]:
 
 
 @contextmanager
-def pipeline_in(folder: Path, kafka: str, elasticsearch: str, has_topics: bool = True) -> Iterator[Pipeline]:
+def pipeline_in(
+    factory: pytest.TempPathFactory, kafka: str, elasticsearch: str, has_topics: bool = True
+) -> Iterator[Pipeline]:
     """Topics and indices under a new prefix; at the end the processes are stopped and both are deleted."""
     prefix = f"t{uuid.uuid4().hex[:8]}-"
-    (folder / prefix).mkdir()
-    pipeline = Pipeline(kafka, elasticsearch, prefix, folder / prefix, has_topics=has_topics)
+    # Not in the folder of the test: its long name would leave no room for the path of a socket.
+    folder = factory.getbasetemp() / prefix
+    folder.mkdir()
+    pipeline = Pipeline(kafka, elasticsearch, prefix, folder, has_topics=has_topics)
     try:
         pipeline.set_up()
         yield pipeline
@@ -75,9 +79,9 @@ def pipeline_in(folder: Path, kafka: str, elasticsearch: str, has_topics: bool =
 
 
 @pytest.fixture
-def new_pipeline(servers: Servers, tmp_path: Path) -> Iterator[Callable[[], Pipeline]]:
+def new_pipeline(servers: Servers, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[], Pipeline]]:
     with ExitStack() as made:
-        yield lambda: made.enter_context(pipeline_in(tmp_path, servers.kafka, servers.elasticsearch))
+        yield lambda: made.enter_context(pipeline_in(tmp_path_factory, servers.kafka, servers.elasticsearch))
 
 
 @pytest.fixture
@@ -86,20 +90,20 @@ def pipeline(new_pipeline: Callable[[], Pipeline]) -> Pipeline:
 
 
 @pytest.fixture
-def indices(servers: Servers, tmp_path: Path) -> Iterator[Pipeline]:
-    with pipeline_in(tmp_path, servers.kafka, servers.elasticsearch, has_topics=False) as made:
+def indices(servers: Servers, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pipeline]:
+    with pipeline_in(tmp_path_factory, servers.kafka, servers.elasticsearch, has_topics=False) as made:
         yield made
 
 
 @pytest.fixture(scope="module")
 def module_pipeline(servers: Servers, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pipeline]:
-    with pipeline_in(tmp_path_factory.mktemp("module"), servers.kafka, servers.elasticsearch) as made:
+    with pipeline_in(tmp_path_factory, servers.kafka, servers.elasticsearch) as made:
         yield made
 
 
 @pytest.fixture(scope="session")
 def _running(servers: Servers, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pipeline]:
-    with pipeline_in(tmp_path_factory.mktemp("running"), servers.kafka, servers.elasticsearch) as made:
+    with pipeline_in(tmp_path_factory, servers.kafka, servers.elasticsearch) as made:
         made.start(*SERVICES)
         yield made
 
@@ -131,8 +135,10 @@ def broker(_broker: KafkaServer) -> KafkaServer:
 
 
 @pytest.fixture
-def broker_pipeline(broker: KafkaServer, servers: Servers, tmp_path: Path) -> Iterator[Pipeline]:
-    with pipeline_in(tmp_path, broker.address, servers.elasticsearch) as made:
+def broker_pipeline(
+    broker: KafkaServer, servers: Servers, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Pipeline]:
+    with pipeline_in(tmp_path_factory, broker.address, servers.elasticsearch) as made:
         yield made
 
 

@@ -49,7 +49,7 @@ def sent(pipeline: Pipeline) -> int:
 
 
 def test_tables_and_ninjs_come_into_the_index(pipeline: Pipeline, tmp_path: Path) -> None:
-    found = articles(6)
+    found = articles("table", 6, first=300)
     table = tmp_path / "archive.csv"
     with table.open("w", newline="", encoding="utf-8") as stream:
         writer = csv.writer(stream)

@@ -19,12 +19,12 @@ KAFKA_LIBRARIES = ("faust", "aiokafka", "mode", "aiohttp")
 STAGES = ("cleaner", "deduper", "tagger")
 
 
-def run(code: str, *folders: Path) -> str:
+def run(code: str, *folders: Path, **environment: str) -> str:
     """What the code prints in a new process."""
     path = ":".join(map(str, (ROOT, *folders)))
     done = subprocess.run(
         [sys.executable, "-c", code],
-        env={"PYTHONPATH": path, "PATH": "/usr/bin:/bin"},
+        env={"PYTHONPATH": path, "PATH": "/usr/bin:/bin", **environment},
         capture_output=True,
         text=True,
         timeout=120,
@@ -132,3 +132,13 @@ except Exception as error:
     print(type(error).__name__)
 """
     assert run(code, folder).split() != []
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux has the fork server")
+def test_temporary_folder_with_a_long_name_does_without_the_fork_server(tmp_path: Path) -> None:
+    """The path of a socket in it would be longer than the system takes."""
+    code = "from services.runtime.processes import METHOD; print(METHOD)"
+    long = tmp_path / ("x" * 80)
+    long.mkdir()
+    assert run(code, TMPDIR=str(long)).split() == ["spawn"]
+    assert run(code, TMPDIR="/tmp").split() == ["forkserver"]
