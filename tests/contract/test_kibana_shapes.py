@@ -132,6 +132,7 @@ TABLE = {
     },
     "references": [
         {"name": "kibanaSavedObjectMeta.searchSourceJSON.index", "type": "index-pattern", "id": VIEW},
+        {"name": "tag-ref-harbour", "type": "tag", "id": "harbour"},
     ],
 }
 

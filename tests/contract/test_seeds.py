@@ -19,8 +19,6 @@ from services.tagger.core import Knowledge, tag_articles
 from services.tagger.gazetteer import load_gazetteer
 from services.tagger.spacy_model import load_model
 
-pytestmark = pytest.mark.xdist_group("spacy")
-
 SEEDS = Path(__file__).parents[2] / "seeds"
 RECEIVED = datetime(2026, 1, 1, tzinfo=UTC)
 

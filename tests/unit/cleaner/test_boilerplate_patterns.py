@@ -54,6 +54,7 @@ def test_hostile_texts_are_matched_in_time(language: str) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1_800)  # ten seconds of CPU for English
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_hostile_texts_of_every_rule_are_matched_in_time(language: str) -> None:
     for rule in rules_of(language):

@@ -22,8 +22,6 @@ from schemas.article import CleanArticle, RawArticle
 from services.cleaner.core import NothingLeft, clean_article
 from tests.unit.cleaner.plain_text.damage import DAMAGES, PROMOTION, TAB, WIDTH, Case, cases, presses
 
-pytestmark = pytest.mark.xdist_group("plain-text")
-
 FEWEST = {"cases": 150, "languages": 6, "kinds": 12}
 # Measured: 0.9984 exact, no sentence lost, 66 of 66 credited. The first time, before anybody had looked at what was
 # missed, and without rules in two of the ten languages: 0.9259, 2 sentences, 58 of 66.

@@ -33,7 +33,9 @@ _DRAWING = f'<svg viewBox="0 0 24 24"><title>Menu</title><path d="{"M3 6h18v2H3z
 def _whole(language: str, headline: str, paragraphs: list[str]) -> str:
     described = json.dumps({"@type": "NewsArticle", "headline": headline, "articleBody": "<p>&amp;</p>"})
     menu = "".join(f'<li><a href="/{name}">{name.title()}</a></li>' for name in ("news", "sport", "culture"))
-    body = "\n".join(f'<p class="text" style="margin:0">{paragraph}</p>' for paragraph in paragraphs)
+    # A drawing and a script amid the text, which goes on behind them.
+    shown = [paragraph.replace(", ", f",{_DRAWING}<script>{_SCRIPT}</script> ", 1) for paragraph in paragraphs]
+    body = "\n".join(f'<p class="text" style="margin:0">{paragraph}</p>' for paragraph in shown)
     related = "".join(f'<li><a href="/{number}">More on this subject {number}</a></li>' for number in range(6))
     return f"""<!DOCTYPE html><html lang="{language}"><head><meta charset="utf-8">
 <title>{headline} | The Post</title>

@@ -18,8 +18,6 @@ from tests.corpus.case import Case, Expects, Kind
 from tests.corpus.cases import CASES, FULL_SCALE, SMALL_CASES
 from tests.corpus.outcome import LONGEST_ERROR, Outcome, Refusal, complaints, unclear
 
-pytestmark = pytest.mark.xdist_group("bad-input")
-
 ROOT = Path(__file__).parents[3]
 
 CAP_MIB = 256

