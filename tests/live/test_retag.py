@@ -203,8 +203,8 @@ def test_killed_retag_resumes_and_corrections_keep_their_own_names(indexing: Pip
     process.send_signal(signal.SIGKILL)
     process.communicate()
     assert sent(indexing) == PAGE
-    eva = (Paragraph(index=0, text="Eva Stone of Siemens AG said so in Lisbon on Monday."),)
-    send_tagged(indexing, [tagged.model_copy(update={"kept": eva, "revision": 2}) for tagged in articles[:2]])
+    miller = (Paragraph(index=0, text="John Miller of Siemens AG said so in Lisbon on Monday."),)
+    send_tagged(indexing, [tagged.model_copy(update={"kept": miller, "revision": 2}) for tagged in articles[:2]])
     indexing.start("indexer")
     indexing.wait_idle(groups=["indexer"])
     found = people(indexing.documents())
@@ -215,7 +215,7 @@ def test_killed_retag_resumes_and_corrections_keep_their_own_names(indexing: Pip
     assert (done["tagged"], done["failed"]) == (len(articles) - PAGE + 2, 1)
     assert f"{TRAP.id}: timeout" in done["stderr"]
     documents = indexing.documents()
-    assert people(documents) == Counter({"Ada Marsh": 59, "Tom Reed": 59, "Eva Stone": 2, "Nobody": 1})
+    assert people(documents) == Counter({"Ada Marsh": 59, "Tom Reed": 59, "John Miller": 2, "Nobody": 1})
     for source in documents.values():
         for mention in source["mentions"]:
             assert source["body"][mention["start"] : mention["end"]] == mention["text"]
