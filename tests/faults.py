@@ -340,7 +340,7 @@ FAULTS = (
         DOCUMENTS,
         "    return source | found | {",
         "    return source | {",
-        f"{ANEW}::test_other_names_of_the_users_own_come_into_the_index",
+        f"{ANEW}::test_retag_writes_names_of_users_and_changes_nothing_else",
     ),
     Fault(
         "retag: entities of another text are taken",
@@ -348,7 +348,7 @@ FAULTS = (
         '        or source["revision"] != retagged.revision\n'
         '        or digest_of_body(source["body"]) != retagged.body_digest\n',
         "",
-        f"{ANEW}::test_killed_in_the_middle_it_goes_on_and_corrections_keep_their_own_names",
+        f"{ANEW}::test_killed_retag_resumes_and_corrections_keep_their_own_names",
     ),
     Fault(
         "fetch: addresses are not judged",

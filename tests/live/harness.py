@@ -139,7 +139,7 @@ class Pipeline:
             return None
         return answer
 
-    def wait_healthy(self, name: str, seconds: float = 60) -> None:
+    def wait_healthy(self, name: str, seconds: float = 120) -> None:
         def healthy() -> bool:
             if self.running[name].poll() is not None:
                 raise AssertionError(f"{name} exited {self.running[name].returncode}:\n{self.log(name)[-3000:]}")

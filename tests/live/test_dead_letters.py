@@ -216,7 +216,7 @@ def test_replay_killed_midway_delivers_every_dead_letter(
     )
     pipeline.start("indexer")
     limits = {
-        "FAULTY_DOCUMENT_LIMIT_SECONDS": "1",
+        "FAULTY_DOCUMENT_LIMIT_SECONDS": "5",
         "FAULTY_CHILD_MEMORY_MB": "256",
         "FAULTY_CHUNK_RECORDS": "4",
     }

@@ -270,9 +270,7 @@ def test_index_of_version_1_needs_set_up_and_then_migration(
         assert after.fits is not bool(documents)
 
 
-def test_differences_that_set_up_cannot_change_need_migration(
-    indices: Pipeline, client: Elasticsearch, alias: str
-) -> None:
+def test_unchangeable_differences_need_migration(indices: Pipeline, client: Elasticsearch, alias: str) -> None:
     index = first_index(alias)
     client.indices.delete(index=index)
     analysis = {"analyzer": {"news_folded": {"type": "custom", "tokenizer": "standard", "filter": ["lowercase"]}}}

@@ -33,6 +33,10 @@ def proxy(servers: Servers) -> Iterator[FaultProxy]:
     proxy.close()
 
 
+LOAD_SECONDS = 0.25
+"""Between two rounds of the load, so that a migration outpaces it on a busy machine too."""
+
+
 class Load:
     """Articles that come in all along: new ones, corrections, and retractions of some."""
 
@@ -47,7 +51,7 @@ class Load:
         self._thread.start()
 
     def _run(self) -> None:
-        while not self._stopping.wait(0.1):
+        while not self._stopping.wait(LOAD_SECONDS):
             self.number += 1
             self.revision += 1
             new = [f"new-{self.number:04}-{position}" for position in range(10)]
@@ -102,6 +106,7 @@ class Searcher:
         self._thread.join(30)
 
 
+@pytest.mark.timeout(900)
 @pytest.mark.parametrize(
     ("count", "bulk_bytes"),
     [pytest.param(200, 8 * 1024, id="200"), pytest.param(2_000, SMALL, id="2000", marks=pytest.mark.slow)],
@@ -152,14 +157,14 @@ def test_searches_under_load_miss_no_document(
             assert killed == reason, pipeline.log("migrate")
             assert behind(client, main) == old
         pipeline.start("migrate", module="services.cli index migrate --json", wait=False, **environment)
-        assert pipeline.wait_exit("migrate", 120) == 0, pipeline.log("migrate")
+        assert pipeline.wait_exit("migrate", 300) == 0, pipeline.log("migrate")
         new = behind(client, main)
         assert (new != old, behind(client, standby)) == (True, old)
         load.stop(after=10)
         settled(pipeline, client, load, new, old)
         load = Load(pipeline, load.expected, 10_000)
         pipeline.start("back", module="services.cli index back", wait=False)
-        assert pipeline.wait_exit("back", 120) == 0, pipeline.log("back")
+        assert pipeline.wait_exit("back", 300) == 0, pipeline.log("back")
         assert (behind(client, main), behind(client, standby)) == (old, new)
         load.stop(after=10)
         settled(pipeline, client, load, old, new)

@@ -30,7 +30,7 @@ from schemas.topics import (
 )
 from services.setup import app
 from services.setup.app import MAPPINGS, set_up, set_up_index, set_up_topics
-from tests.live.harness import Pipeline
+from tests.live.harness import Pipeline, wait_until
 from tests.live.stack import Servers
 
 ALIASES = (INDEX_ALIAS, STORIES_ALIAS, DEAD_LETTERS_ALIAS)
@@ -238,12 +238,27 @@ def configuration(
         admin.alter_configs(
             [ConfigResource(ConfigResourceType.TOPIC, pipeline.name(topic.name), own)], incremental=True
         )
-    found = admin.describe_configs(list(named.values()), config_filter="all")["topic"]
+
+    def described() -> dict[Topic, dict[str, str]]:
+        found = admin.describe_configs(list(named.values()), config_filter="all")["topic"]
+        return {
+            topic: {name: option["value"] for name, option in found[resource.name].items()}
+            for topic, resource in named.items()
+        }
+
+    def has_changes() -> bool:
+        """The broker answers an alteration before it is applied."""
+        found = described()
+        return all(
+            found[topic][name] == str(value)
+            for topic, change in (changes or {}).items()
+            for name, value in change.items()
+        )
+
+    wait_until(has_changes, 30, lambda: f"not applied: {changes}")
+    result = described()
     admin.close()
-    return {
-        topic: {name: option["value"] for name, option in found[resource.name].items()}
-        for topic, resource in named.items()
-    }
+    return result
 
 
 def days_kept(found: Mapping[Topic, Mapping[str, str]]) -> dict[str, float]:
