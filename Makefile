@@ -25,8 +25,10 @@ setup: .venv/installed ## Build .venv from the lock file
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Newsflow needs Python 3.11 or newer: make PYTHON=python3.12 …"; exit 2; }
 	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	@$(BIN)/python -m pip --disable-pip-version-check install --quiet --require-hashes -r deploy/locks/uv.txt
-	@$(BIN)/uv pip install --quiet --require-hashes -r $(LOCK)
+	@# Bytecode once, here: where PYTHONDONTWRITEBYTECODE is set, each start would else compile every module.
+	@$(BIN)/uv pip install --quiet --require-hashes --compile-bytecode -r $(LOCK)
 	@$(BIN)/uv pip install --quiet --no-deps --no-build-isolation --editable .
+	@$(BIN)/python -m compileall -q services schemas deploy seeds
 	@touch $@
 
 demo: setup ## Run the main job on a real Kafka and Elasticsearch (KEEP=1 leaves them up)

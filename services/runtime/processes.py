@@ -17,6 +17,7 @@ import sys
 import tempfile
 from collections.abc import Callable
 from concurrent.futures import TimeoutError as PoolTimeout
+from contextlib import suppress
 from dataclasses import replace
 from multiprocessing import forkserver
 
@@ -27,6 +28,9 @@ from services.runtime.settings import StageSettings
 from services.runtime.step import EXIT_MEMORY, PRELOAD, Failure, Stage, Task, Verdict, run_chunk, start_child
 
 log = structlog.get_logger(__name__)
+
+POLL_SECONDS = 1.0
+"""Between two looks whether the child processes that load a step are still there."""
 
 MAX_TEMPORARY_FOLDER_BYTES = 74
 """The fork server listens on a socket 33 bytes below the temporary folder, and Linux takes 107 for its path."""
@@ -72,6 +76,12 @@ class ChildProcesses:
         if METHOD == "forkserver":
             start_fork_server(self.work, self.settings)
         for ready in [self.pool.schedule(run_chunk, args=[[]]) for _ in range(self.settings.processes)]:
+            while not ready.done():
+                # Where the children end before the pool has taken a task in, that one never has a result.
+                with suppress(PoolTimeout):
+                    ready.result(POLL_SECONDS)
+                if not self.pool.active and not ready.done():
+                    raise RuntimeError("its child processes ended while they loaded it")
             ready.result()
 
     def stop(self) -> None:

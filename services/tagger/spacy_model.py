@@ -164,7 +164,7 @@ class SpacyModel:
 
 
 def load_model(name: str, batch_size: int = 16, remembered: int = 0) -> SpacyModel:
-    """Load the installed model package `name` (about 1 s and 300 MB for the default model).
+    """Load the installed model package `name` (about 0.5 s and 100 MB for the default model).
 
     Call it in the process that is to use it, before anything there imports numpy, whose OpenBLAS counts its
     threads once, at import. Where numpy comes first, start the process with `OPENBLAS_NUM_THREADS=1`: with two

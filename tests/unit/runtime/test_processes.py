@@ -51,6 +51,7 @@ def test_a_child_process_imports_no_faust(stage: str) -> None:
 
 SOME_STAGE = """
 import os
+import signal
 from dataclasses import replace
 from pathlib import Path
 
@@ -59,6 +60,7 @@ from services.runtime.processes import ChildProcesses
 from services.runtime.settings import StageSettings
 from services.runtime.step import Stage
 
+ARTICLE = b'{"publisher": "harbour-post.example", "body": "text"}'
 LOADS = Path(__file__).with_name("loads")
 SETTINGS = StageSettings(kafka_bootstrap_servers="-", processes=2)
 
@@ -66,7 +68,7 @@ SETTINGS = StageSettings(kafka_bootstrap_servers="-", processes=2)
 def load_step(settings):
     with LOADS.open("a") as file:
         print(os.getpid(), file=file)
-    return lambda records: []
+    return lambda records: os.kill(os.getpid(), signal.SIGKILL)
 
 
 def load_nothing(settings):
@@ -100,15 +102,38 @@ forked = pytest.mark.skipif(METHOD != "forkserver", reason="each child process l
 @forked
 def test_child_processes_share_one_loaded_step(folder: Path) -> None:
     code = """
-import os, signal, some_stage, time
+import asyncio, some_stage
 children = some_stage.start()
-for pid in list(children.pool._pool_manager.worker_manager.workers):
-    os.kill(pid, signal.SIGKILL)
-time.sleep(1)
-print(len(some_stage.pids()))
+reasons = [asyncio.run(children.run([(value, 0.0)]))[0].reason for value in (some_stage.ARTICLE, b"no record")]
+print(*reasons, len(some_stage.pids()))
 children.stop()
 """
-    assert run(code, folder).split() == ["1"], "loaded by the fork server, and not again by those that came after"
+    said = run(code, folder).splitlines()[-1].split()  # above stands the log
+    assert said == ["crashed", "invalid_json", "1"], "loaded by the fork server, for the child that came after too"
+
+
+@forked
+def test_a_fork_server_that_is_killed_ends_its_children_and_the_work(folder: Path) -> None:
+    """Then the stage leaves, with nothing committed, and its restart begins with the same records."""
+    code = """
+import asyncio, psutil, some_stage, time
+from multiprocessing import forkserver
+children = some_stage.start()
+server = psutil.Process(forkserver._forkserver._forkserver_pid)
+family = [server, *server.children()]
+server.kill()
+gone, left = psutil.wait_procs(family, timeout=30)
+print(len(gone), len(left))
+try:
+    for _ in range(100):
+        asyncio.run(children.run([(b"no record", 0.0)]))
+        time.sleep(0.1)
+except Exception as error:
+    print(type(error).__name__)
+"""
+    gone, left, error = run(code, folder).split()
+    assert (gone, left) == ("3", "0")
+    assert error in {"RuntimeError", "BrokenProcessPool"}, "by whether the pool has noticed already"
 
 
 @forked

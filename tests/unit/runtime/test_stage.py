@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from kafka.errors import KafkaConnectionError, KafkaError
 from pebble import ProcessExpired
 
 from schemas.article import CleanArticle, Paragraph, RawArticle
@@ -23,6 +24,7 @@ from schemas.dead_letter import dead_letter_headers
 from schemas.identity import article_id
 from schemas.reading import read_record, write_record
 from schemas.topics import ARTICLES_CLEAN, ARTICLES_RAW
+from services.runtime import stage as stage_module
 from services.runtime import step as step_module
 from services.runtime.child import limit_memory
 from services.runtime.processes import ChildProcesses
@@ -532,3 +534,51 @@ def test_records_of_one_key_are_worked_on_one_after_the_other() -> None:
     keys = [b"a", b"b", b"a", None, b"a", None, b"c"]
     records = [Record("t", 0, number, key, b"", 0.0, []) for number, key in enumerate(keys)]
     assert [[each.offset for each in wave] for wave in _waves(records)] == [[0, 1, 3, 5, 6], [2], [4]]
+
+
+# ---------------------------------------------------------------- topics
+
+
+class Admin:
+    """Stands for Kafka's admin client: what it knows at each look, or the error of one."""
+
+    looks: list[set[str] | KafkaError]
+
+    def __init__(self, **_: object) -> None:
+        """Nothing is connected."""
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+    def describe_topics(self, names: Sequence[str]) -> list[dict[str, Any]]:
+        look = self.looks.pop(0) if len(self.looks) > 1 else self.looks[0]
+        if isinstance(look, KafkaError):
+            raise look
+        return [{"name": name, "partitions": [0] if name in look else []} for name in names]
+
+
+@pytest.fixture
+def worker(monkeypatch: pytest.MonkeyPatch) -> StageWorker:
+    monkeypatch.setattr(stage_module, "KafkaAdminClient", Admin)
+    monkeypatch.setattr(stage_module, "TOPICS_SECONDS", 0)
+    return StageWorker(STAGE, StageSettings(kafka_bootstrap_servers="127.0.0.1:1", stall_limit_seconds=5))
+
+
+def test_a_stage_waits_for_kafka_and_for_all_of_its_topics(
+    worker: StageWorker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    every = {"articles-raw", "articles-clean", "articles-dlq"}
+    looks: list[set[str] | KafkaError] = [KafkaConnectionError(), set(), every - {"articles-clean"}, every, set()]
+    monkeypatch.setattr(Admin, "looks", looks, raising=False)
+    worker._wait_for_topics()
+    assert looks == [set()], "it looked until all were there, and no more"
+
+
+def test_a_topic_that_never_comes_is_left_to_the_watchdog(
+    worker: StageWorker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Admin, "looks", [{"articles-raw"}], raising=False)
+    times = iter(range(100))
+    monkeypatch.setattr(stage_module, "time", SimpleNamespace(monotonic=lambda: next(times), sleep=lambda _: None))
+    worker._wait_for_topics()
+    assert next(times) < 20
