@@ -81,24 +81,11 @@ fuzz: .venv/fuzz ## Fuzz the cleaner for SECONDS (default 600); findings go to .
 
 ##@ Measure
 
-bench: setup ## The whole pipeline against the bare model, in one run; then bench-repeats
-	@$(BIN)/python -m tests.bench.pipeline
-	@$(BIN)/python -m tests.bench.repeats
+bench: setup ## WHAT=pipeline, another bench or all, against bare libraries; SIZE for a shorter run
+	@$(BIN)/python -m tests.bench $(or $(WHAT),pipeline) $(if $(SIZE),--size $(SIZE))
 
-bench-repeats: setup ## What the memories cost as they grow; deduper and linker against the tagger
-	@$(BIN)/python -m tests.bench.repeats
-
-bench-indexer: setup ## The indexer against the client's own parallel_bulk, in one run
-	@$(BIN)/python -m tests.bench.indexer
-
-bench-memory: setup ## How large the tagger gets over 50,000 articles (takes ten minutes)
-	@$(BIN)/python -m tests.bench.memory
-
-bench-cleaner: setup ## The cleaner against the bare libraries it stands on, in one run
-	@$(BIN)/python -m tests.bench.cleaner
-
-bench-start: setup ## What newsflow up, each service and the commands cost until they are ready
-	@$(BIN)/python -m tests.bench.start
+bench-%: setup
+	@$(BIN)/python -m tests.bench $* $(if $(SIZE),--size $(SIZE))
 
 ##@ Maintain
 

@@ -12,7 +12,7 @@ BENCHES = {
     "cleaner": "the cleaner against the bare libraries that it uses (SIZE: articles, and pages)",
     "warc": "a backfill from a WARC file against bare trafilatura (SIZE: pages)",
     "memory": "the memory of the tagger over 50,000 articles, ten minutes (SIZE: articles)",
-    "start": "the start of the services",
+    "start": "the start of newsflow up, of each service and of three commands",
 }
 UNSIZED = frozenset({"start"})
 
@@ -21,7 +21,7 @@ def main() -> int:
     """Run one bench, or all of them in turn; returns the exit status of the first that fails."""
     name, *options = sys.argv[1:] or [""]
     if name not in (*BENCHES, "all"):
-        print(f"There is no bench {name!r}. WHAT is one of:")
+        print("WHAT is one of:")
         for bench, line in BENCHES.items():
             print(f"  {bench:9} {line}")
         print(f"  {'all':9} one after the other")

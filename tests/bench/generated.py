@@ -5,10 +5,28 @@ lengths, sentences, names and amounts follow the distribution of a public corpus
 Repository, CC BY 4.0; 5,000 articles), as measured with the project's default model; figures alone were taken from
 it, no text. Copies, boilerplate and repeated paragraphs follow what the deduper and the linker are made for.
 
-Measured over C50, and over 1,000 generated articles without repeats (seed 1):
+Measured over C50, and over 1,000 generated articles without repeats (seed 1); names and amounts over 500 of each:
 
-                                            C50     generated
-MEASURED
+                                                      C50    generated
+words of an article, quantile 0.1                     346          339
+  median, 0.9, 0.99                        510, 655, 882   514, 658, 1026
+paragraphs of an article, median                       17           17
+words of a paragraph, 0.25, median, 0.75       22, 29, 36   20, 29, 37
+words of a sentence, 0.25, median, 0.75        15, 22, 30   13, 19, 28
+characters a word                                    6.16         6.41
+model's tokens a word                                1.20         1.18
+capitalised words inside sentences, share           0.108        0.108
+paragraphs with a quotation, share                   0.28         0.30
+entities of all kinds per 100 words                  12.1         12.4
+people, organisations and places per 100 words       6.37         6.52
+  PERSON, ORG, GPE + LOC                 1.44, 2.93, 1.99   1.21, 3.19, 2.13
+different names of an article, median                  19           22
+names that are in one of 500 articles only, share    0.79         0.80
+different words among 400,000                      18,343        7,846
+words that the model reads a CPU second            16,500       16,300
+fingerprints of an article in the linker             56.6         56.0
+
+The vocabulary is the one thing that stays smaller than that of news.
 """
 
 from __future__ import annotations
@@ -42,7 +60,7 @@ SENTENCES = ((1, 71), (2, 23), (3, 5), (4, 1))
 """Sentences of a paragraph, and how often there are that many among 100, as in C50."""
 
 QUOTED = 0.18
-"""Share of paragraphs in which somebody is quoted; quoted words stand in others: 0.28 together, as in C50."""
+"""Share of paragraphs in which a person is quoted; single quoted words are in others (0.30 together, C50 0.28)."""
 
 PUBLISHERS = 40
 COPIES, EDITED_COPIES = 0.05, 0.15
@@ -50,7 +68,7 @@ COPIES, EDITED_COPIES = 0.05, 0.15
 RECENT_ARTICLES = 500
 """Articles of which copies are made: a reprint follows within days."""
 REPEATING = 0.02
-"""Share of articles in which a paragraph stands twice."""
+"""Share of articles that contain a paragraph twice."""
 WITH_BOILERPLATE = 0.6
 """Share of publishers that put one to three lines of their own under their articles."""
 
@@ -58,7 +76,7 @@ UNNAMED = {"person": 0.25, "organisation": 0.2, "place": 0.1}
 """Share of mentions without a name: "she", "the company", "the capital"."""
 
 PEOPLE, ORGANISATIONS = 8000, 5000
-"""People and organisations of whom there is news; most of them are in few articles."""
+"""Numbers of people and of organisations in the news; most are in few articles."""
 
 _VOCABULARY = tomllib.loads((Path(__file__).parent / "vocabulary.toml").read_text(encoding="utf-8"))
 WORDS: dict[str, list[str]] = {name: words.split() for name, words in _VOCABULARY["words"].items()}

@@ -5,8 +5,19 @@ them news sites; figures alone were taken from it, no page.
 
 Medians (and 0.9 quantiles), measured over the 300 pages and over 300 generated ones (seed 1):
 
-                                saved pages         generated
-MEASURED
+                                    saved pages        generated
+bytes                          87,449 (281,001)   89,750 (277,407)
+  of scripts                    12,823 (73,541)  19,720 (114,889)
+  of styles                        826 (38,142)    9,924 (61,110)
+  of all other markup and text 60,858 (151,137)  59,200 (113,903)
+tags                              1,302 (2,772)    1,726 (3,835)
+  links                               117 (273)        159 (297)
+  paragraphs                            30 (94)          23 (78)
+  div                                 110 (325)        164 (350)
+depth of elements                       14 (20)          14 (14)
+words extracted by trafilatura      470 (1,546)      518 (2,166)
+words in all                      1,024 (2,585)    1,563 (3,486)
+pages that trafilatura reads a CPU second    68 to 79     80 to 88
 """
 
 from __future__ import annotations

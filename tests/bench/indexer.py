@@ -37,8 +37,8 @@ from tests.live.harness import Pipeline
 
 LOOK_SECONDS = 0.02
 
-DISTINCT = 2000
-"""Most different texts; they are repeated where more articles are asked for."""
+MAX_DISTINCT_TEXTS = 2000
+"""Texts loaded at most; larger runs repeat them."""
 
 
 def articles(bodies: list[str], count: int) -> list[TaggedArticle]:
@@ -160,7 +160,7 @@ def main() -> None:
     parser.add_argument("--size", type=int, default=12_000, help="articles (default 12000)")
     parser.add_argument("--rounds", type=int, default=3)
     arguments = parser.parse_args()
-    texts = load_articles(min(arguments.size, DISTINCT))
+    texts = load_articles(min(arguments.size, MAX_DISTINCT_TEXTS))
     print(texts.source, flush=True)
     found = articles(texts.contents, arguments.size)
     size = sum(len(write_record(each)) for each in found) / len(found)

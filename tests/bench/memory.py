@@ -24,8 +24,8 @@ from tests.bench.articles import Text
 from tests.bench.cleaner import _resident
 from tests.bench.pipeline import deduped, load_articles
 
-DISTINCT = 5000
-"""Most different articles; they are repeated with other names."""
+MAX_DISTINCT_TEXTS = 5000
+"""Texts loaded at most; larger runs repeat them, with other names."""
 
 
 def tasks(texts: list[Text], count: int, paragraphs: int) -> Iterator[list[Task]]:
@@ -50,7 +50,7 @@ def main() -> None:
     arguments.add_argument("--processes", type=int, default=os.cpu_count() or 2)
     arguments.add_argument("--every", type=int, default=2500, help="articles between two lines")
     given = arguments.parse_args()
-    texts = load_articles(min(given.size, DISTINCT))
+    texts = load_articles(min(given.size, MAX_DISTINCT_TEXTS))
     print(texts.source, flush=True)
     settings = TaggerSettings(kafka_bootstrap_servers="-", processes=given.processes)
     children = set()

@@ -45,6 +45,9 @@ SAVED_TOGETHER = 100
 
 PARTITIONS = 6
 
+SIZES = (10_000, 100_000, 1_000_000)
+"""Distinct paragraphs in the state when it is measured."""
+
 
 def distinct_articles(chance: random.Random) -> Iterator[DedupedArticle]:
     words = ["".join(chance.choices("abcdefghiklmnoprstuvw", k=chance.randint(2, 9))) for _ in range(50_000)]
@@ -187,7 +190,9 @@ def services(texts: list[Text], processes: int) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--paragraphs", type=int, nargs="*", default=[10_000, 100_000, 1_000_000])
+    parser.add_argument(
+        "--paragraphs", type=int, nargs="*", help=f"sizes of the state (default {SIZES}, up to 500 SIZE)"
+    )
     parser.add_argument(
         "--size", type=int, default=2_000, help="articles through the services (default 2000); 0 leaves them out"
     )
@@ -195,8 +200,9 @@ def main() -> None:
     given = parser.parse_args()
     texts = load_texts("articles", given.size)
     print(texts.source, flush=True)
-    if given.paragraphs:
-        state(given.paragraphs)
+    sizes = [size for size in SIZES if size <= 500 * given.size] if given.paragraphs is None else given.paragraphs
+    if sizes:
+        state(sizes)
     if given.size:
         services(texts.texts, given.processes)
 

@@ -15,16 +15,16 @@ from tests.bench.generated_pages import generate_pages
 
 @pytest.fixture(scope="module")
 def articles() -> list[Article]:
-    return list(islice(generate_articles(1), 400))
+    return list(islice(generate_articles(1), 300))
 
 
 @pytest.fixture(scope="module")
 def pages() -> list[str]:
-    return list(islice(generate_pages(1), 60))
+    return list(islice(generate_pages(1), 50))
 
 
 def test_articles_are_the_same_for_a_seed(articles: list[Article]) -> None:
-    assert list(islice(generate_articles(1), 40)) == articles[:40]
+    assert list(islice(generate_articles(1), 20)) == articles[:20]
     assert next(generate_articles(2)) != articles[0]
 
 
@@ -96,7 +96,7 @@ def test_some_articles_repeat_a_paragraph(articles: list[Article]) -> None:
 def test_articles_without_repeats_have_no_paragraph_twice() -> None:
     paragraphs = [
         paragraph
-        for article in islice(generate_articles(1, repeats=False), 100)
+        for article in islice(generate_articles(1, repeats=False), 60)
         for paragraph in article.paragraphs
         if len(paragraph.split()) > 8
     ]
@@ -124,9 +124,9 @@ def test_plural_of_regular_nouns(noun: str, expected: str) -> None:
 def test_texts_are_generated_without_public_data(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NEWSFLOW_EVAL_DATA", "")
 
-    texts = load_texts("articles", 20, min_words=400, max_words=700)
+    texts = load_texts("articles", 10, min_words=400, max_words=700)
 
-    assert texts.source == "texts: 20 articles, generated (seed 1)"
+    assert texts.source == "texts: 10 articles, generated (seed 1)"
     assert all(400 <= len(content.split()) <= 700 for content in texts.contents)
     assert load_texts("pages", 2).source == "texts: 2 pages, generated (seed 1)"
 
