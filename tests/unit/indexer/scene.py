@@ -142,7 +142,7 @@ class Scene:
             elasticsearch_url="http://127.0.0.1:1",
             newsflow_prefix="night-",
             backoff_max_seconds=0.001,
-            deliver_limit_seconds=0.01,
+            deliver_limit_seconds=30,
             **settings,
         )
 
