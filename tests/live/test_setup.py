@@ -275,10 +275,12 @@ def test_retention_of_earlier_version_is_raised(pipeline: Pipeline) -> None:
         f"{pipeline.name(topic.name)} (retention.ms {days * DAY_MS} -> {topic.retention_ms})"
         for topic, days in earlier.items()
     ]
-    after = configuration(pipeline, earlier)
-    assert days_kept(after) == {topic.name: topic.retention_ms / DAY_MS for topic in earlier}
+    kept = {topic.name: topic.retention_ms / DAY_MS for topic in earlier}
+    wait_until(
+        lambda: days_kept(configuration(pipeline, earlier)) == kept, 30, lambda: f"{kept} days are not applied"
+    )
     # Whatever else was set for a topic stays.
-    assert {options["segment.ms"] for options in after.values()} == {"77000"}
+    assert {options["segment.ms"] for options in configuration(pipeline, earlier).values()} == {"77000"}
     assert set_up_topics(pipeline.setup_settings) == []
 
 
