@@ -17,6 +17,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
+from _pytest.nodeid import NodeId
 
 from services.embedded.ports import choose_ports
 from services.embedded.servers import KafkaServer
@@ -42,6 +43,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             group = item.path.stem
         if group is not None:
             item.add_marker(pytest.mark.xdist_group(group))
+            if item.config.getoption("loadgroup", default=False):
+                # pytest-xdist 3.8.0 writes the group into `_nodeid`, which pytest 9.2 does not read.
+                item._id = NodeId.parse(f"{item.nodeid}@{group}")
 
 
 @pytest.fixture(scope="session")
