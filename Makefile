@@ -25,8 +25,10 @@ setup: .venv/installed ## Build .venv from the lock file
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Newsflow needs Python 3.11 or newer: make PYTHON=python3.12 …"; exit 2; }
 	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	@$(BIN)/python -m pip --disable-pip-version-check install --quiet --require-hashes -r deploy/locks/uv.txt
-	@$(BIN)/uv pip install --quiet --require-hashes -r $(LOCK)
+	@# Bytecode once, here: where PYTHONDONTWRITEBYTECODE is set, each start would else compile every module.
+	@$(BIN)/uv pip install --quiet --require-hashes --compile-bytecode -r $(LOCK)
 	@$(BIN)/uv pip install --quiet --no-deps --no-build-isolation --editable .
+	@$(BIN)/python -m compileall -q services schemas deploy seeds
 	@touch $@
 
 demo: setup ## Run the main job on a real Kafka and Elasticsearch (KEEP=1 leaves them up)
@@ -79,21 +81,11 @@ fuzz: .venv/fuzz ## Fuzz the cleaner for SECONDS (default 600); findings go to .
 
 ##@ Measure
 
-bench: setup ## The whole pipeline against the bare model, in one run; then bench-repeats
-	@$(BIN)/python -m tests.bench.pipeline
-	@$(BIN)/python -m tests.bench.repeats
+bench: setup ## WHAT=pipeline, another bench or all, against bare libraries; SIZE for a shorter run
+	@$(BIN)/python -m tests.bench $(or $(WHAT),pipeline) $(if $(SIZE),--size $(SIZE))
 
-bench-repeats: setup ## What the memories cost as they grow; deduper and linker against the tagger
-	@$(BIN)/python -m tests.bench.repeats
-
-bench-indexer: setup ## The indexer against the client's own parallel_bulk, in one run
-	@$(BIN)/python -m tests.bench.indexer
-
-bench-memory: setup ## How large the tagger gets over 50,000 articles (takes ten minutes)
-	@$(BIN)/python -m tests.bench.memory
-
-bench-cleaner: setup ## The cleaner against the bare libraries it stands on, in one run
-	@$(BIN)/python -m tests.bench.cleaner
+bench-%: setup
+	@$(BIN)/python -m tests.bench $* $(if $(SIZE),--size $(SIZE))
 
 ##@ Maintain
 

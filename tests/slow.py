@@ -1,7 +1,7 @@
 """The slow tier, `make test-slow`: full scale, scores on public data, docker-compose.yml.
 
-A part that fails does not keep the next one from running. The end names the time of each part, and in a banner every
-part that could not run on this machine.
+A part that fails does not keep the next one from running. The end names the time of each part, and in a banner
+every part that could not run on this machine.
 """
 
 from __future__ import annotations

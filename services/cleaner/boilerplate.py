@@ -208,32 +208,23 @@ def match_dateline(paragraph: str) -> Credit | None:
     return None if credit == Credit() or len(located) > LONGEST_PLACE or _NO_PLACE.search(located) else credit
 
 
-def compile_rules() -> None:
-    """Compile all patterns now, which takes a second: no article pays for it later, and a broken one is seen here.
-
-    Raises:
-        RuleFileError: one cannot be compiled.
-    """
-    for rule in (*BOOK.rules, *BOOK.endings, *BOOK.datelines):
-        for pattern in rule.patterns:
-            _ = pattern.compiled
-
-
 def rule_for(paragraph: str) -> str | None:
     """The name of the rule that takes this paragraph, `None` where it is the article's: `match_rule` in short."""
     match = match_rule(paragraph)
     return match.rule if match else None
 
 
-def read_rules(folder: Traversable) -> RuleBook:
+def read_rules(folder: Traversable, *, check_words: bool = True) -> RuleBook:
     """All files `<language>.toml` of the folder: `any.toml` first, the others by name.
+
+    To compile each word by itself, which only shows whether it is a pattern, takes as long as all the rest.
 
     Raises:
         RuleFileError: a file is no TOML, says what it may not, or has a pattern that cannot be compiled.
     """
     files = {file.name: _read(file) for file in folder.iterdir() if file.name.endswith(".toml")}
     names = sorted(files, key=lambda name: (name != "any.toml", name))
-    shared = _Words()
+    shared = _Words(check_words)
     rules: list[Rule] = []
     endings: list[Rule] = []
     datelines: list[Rule] = []
@@ -248,7 +239,7 @@ def read_rules(folder: Traversable) -> RuleBook:
         datelines += (_rule(each, words, "", name, file.language) for each in file.datelines)
         if file.reported:
             where = f"{name}, reported"
-            reported.append(_compile(words.put_into(file.reported, where), file.reported, where).pattern)
+            reported.append(words.checked(file.reported, where))
     for kind, all_of_kind in (("rules", rules), ("endings", endings), ("datelines", datelines)):
         seen: set[str] = set()
         for rule in all_of_kind:
@@ -311,23 +302,31 @@ def _read(file: Traversable) -> _File:
 class _Words:
     """The words that patterns of a file can use, and what each of them starts with and contains."""
 
-    def __init__(self) -> None:
+    def __init__(self, check: bool) -> None:
+        self._check = check
         self._whole: dict[str, str] = {}
         self.starts: dict[str, frozenset[str]] = {}
         self.literals: dict[str, frozenset[str]] = {}
 
     def with_words(self, words: Mapping[str, str], file: str) -> _Words:
         """These words and more; a word may use those before it."""
-        more = _Words()
+        more = _Words(self._check)
         more._whole = dict(self._whole)
         more.starts = dict(self.starts)
         more.literals = dict(self.literals)
         for name, written in words.items():
             where = f"{file}, words {name}"
-            more._whole[name] = _compile(more.put_into(written, where), written, where).pattern
+            more._whole[name] = more.checked(written, where)
             more.starts[name] = starts_of(written, more.starts)
             more.literals[name] = literals_of(written, more.literals)
         return more
+
+    def checked(self, pattern: str, where: str) -> str:
+        """The pattern with each word for its name, which can be compiled."""
+        whole = self.put_into(pattern, where)
+        if self._check:
+            _compile(whole, pattern, where)
+        return whole
 
     def put_into(self, pattern: str, where: str) -> str:
         """The pattern with each word for its name."""
@@ -606,7 +605,8 @@ def _said(match: re.Match[str]) -> Iterator[tuple[str, str]]:
             yield name, said
 
 
-BOOK = read_rules(resources.files("services.cleaner") / "rules")
+# The tests compile every pattern of the shipped files, and so every word.
+BOOK = read_rules(resources.files("services.cleaner") / "rules", check_words=False)
 _RULES = _Index(BOOK.rules)
 _ENDINGS = _Index(BOOK.endings)
 _DATELINES = _Index(BOOK.datelines)

@@ -11,6 +11,7 @@ from schemas.identity import article_id
 from services.cleaner.boilerplate import Credit, match_dateline, match_ending, match_rule
 from services.cleaner.language import tell_language
 from services.cleaner.page import Page, Piece, read_page
+from services.cleaner.policy import KEEP_ALL, Policy
 from services.cleaner.quality import judge_quality
 from services.cleaner.text import repair, split_text
 
@@ -22,12 +23,6 @@ EARLIEST = datetime(1990, 1, 1, tzinfo=UTC)
 
 LATEST_AHEAD = timedelta(hours=24)
 """How far a time may lie after the record: a wrong time zone (at most 14 h) and a slow clock, not an embargo."""
-
-SHORTEST = 100
-"""Characters. A news alert of one sentence has more; below it a text is a caption, a label or an accident."""
-
-LONGEST = 100_000
-"""Characters, some 16,000 words: twice the longest magazine piece. Above it stand books, logs and dumps."""
 
 
 class NothingLeft(ValueError):
@@ -42,18 +37,6 @@ class NotAnArticle(ValueError):
     def __init__(self, quality: Quality) -> None:
         super().__init__(f"this is no article but: {quality.value}; CLEANER_REFUSE says what is refused")
         self.dead_letter = quality.value
-
-
-@dataclass(frozen=True)
-class Policy:
-    """What is less than an article (both bounds in characters of the kept text), and what of it is refused."""
-
-    refused: frozenset[Quality] = frozenset()
-    shortest: int = SHORTEST
-    longest: int = LONGEST
-
-
-KEEP_ALL = Policy()
 
 
 def clean_article(raw: RawArticle, received: datetime, policy: Policy = KEEP_ALL) -> CleanArticle:

@@ -8,7 +8,7 @@ from pydantic import BeforeValidator, Field
 from pydantic_settings import NoDecode, SettingsConfigDict
 
 from schemas.article import Quality
-from services.cleaner.core import LONGEST, SHORTEST, Policy
+from services.cleaner.policy import LONGEST, SHORTEST, Policy
 from services.runtime.settings import StageSettings
 
 

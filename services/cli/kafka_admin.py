@@ -6,9 +6,11 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
+import tenacity
 from kafka import KafkaAdminClient, KafkaConsumer, TopicPartition
+from kafka.admin import OffsetSpec
 from kafka.errors import RetriableError
 
 from schemas.dead_letter import PREFIX, DeadLetter, closed_id, named_in, read_dead_letter
@@ -27,30 +29,55 @@ class Lag:
     end_offset: int
 
 
+REQUEST_TIMEOUT_MS = 10_000
+
+RETRY_SECONDS = 0.2
+"""Between two tries, while a broker that has just started loads the offsets of its groups."""
+
+
 def lags(settings: ServiceSettings) -> list[Lag]:
     """The lag of each consumer group, in the order of the topics; raises `LookupError` for a missing topic."""
+    groups = {settings.name(topic.name): [settings.name(each) for each in topic.consumers] for topic in TOPICS}
+    admin = KafkaAdminClient(bootstrap_servers=settings.servers, request_timeout_ms=REQUEST_TIMEOUT_MS)
+    try:
+        partitions = _partitions(admin, [name for name, consumers in groups.items() if consumers])
+        every = [each for places in partitions.values() for each in places]
+        ends = admin.list_partition_offsets(dict.fromkeys(every, OffsetSpec.LATEST))
+        begins = admin.list_partition_offsets(dict.fromkeys(every, OffsetSpec.EARLIEST))
+        committed = _committed(admin, {group for consumers in groups.values() for group in consumers})
+    finally:
+        admin.close()
     found = []
-    for topic in TOPICS:
-        name = settings.name(topic.name)
-        for service in topic.consumers:
-            group = settings.name(service)
-            consumer = KafkaConsumer(
-                bootstrap_servers=settings.servers,
-                group_id=group,
-                enable_auto_commit=False,
-                request_timeout_ms=10_000,
-            )
-            try:
-                partitions = [TopicPartition(name, number) for number in consumer.partitions_for_topic(name) or ()]
-                if not partitions:
-                    raise LookupError(f"topic {name} does not exist: newsflow setup creates it")
-                ends, begins = consumer.end_offsets(partitions), consumer.beginning_offsets(partitions)
-                at = {each: max(consumer.committed(each) or 0, begins[each]) for each in partitions}
-                lag = sum(max(0, ends[each] - at[each]) for each in partitions)
-                found.append(Lag(name, group, lag, sum(ends.values())))
-            finally:
-                consumer.close(autocommit=False)
+    for name, places in partitions.items():
+        end = sum(ends[each].offset for each in places)
+        for group in groups[name]:
+            # Without a commit, or with one whose records were deleted since, a group begins where the topic does.
+            at = {each: max(committed[group].get(each, 0), begins[each].offset) for each in places}
+            found.append(Lag(name, group, sum(max(0, ends[each].offset - at[each]) for each in places), end))
     return found
+
+
+def _partitions(admin: KafkaAdminClient, names: Sequence[str]) -> dict[str, list[TopicPartition]]:
+    described = {topic["name"]: topic["partitions"] for topic in admin.describe_topics(list(names))}
+    for name in names:
+        if not described.get(name):
+            raise LookupError(f"topic {name} does not exist: newsflow setup creates it")
+    return {name: [TopicPartition(name, each["partition_index"]) for each in described[name]] for name in names}
+
+
+def _committed(admin: KafkaAdminClient, groups: Iterable[str]) -> dict[str, dict[TopicPartition, int]]:
+    """Of each group the offsets that it has committed."""
+    retry = tenacity.Retrying(
+        retry=tenacity.retry_if_exception_type(RetriableError),
+        wait=tenacity.wait_fixed(RETRY_SECONDS),
+        stop=tenacity.stop_after_delay(REQUEST_TIMEOUT_MS / 1000),
+        reraise=True,
+    )
+    offsets = retry(admin.list_group_offsets, dict.fromkeys(groups))
+    return {
+        group: {place: each.offset for place, each in offsets.get(group, {}).items() if each.offset >= 0}
+        for group in groups
+    }
 
 
 @dataclass(frozen=True)
@@ -75,6 +102,8 @@ class DeadRecord:
 
 Wanted = Callable[[Waiting], bool]
 
+Taken = TypeVar("Taken")
+
 
 def waiting(settings: ServiceSettings, wanted: Wanted = lambda _: True) -> list[Waiting]:
     """The `wanted` ones of the dead letters that wait, oldest first.
@@ -86,6 +115,12 @@ def waiting(settings: ServiceSettings, wanted: Wanted = lambda _: True) -> list[
     """
     with _queue(settings) as (records, _):
         return _open(records, wanted)
+
+
+def waiting_letters(settings: ServiceSettings) -> list[DeadLetter]:
+    """All dead letters that wait, oldest first, without a look at their values; raises as `waiting` does."""
+    with _queue(settings) as (records, _):
+        return _not_closed(records, lambda _, letter: letter)
 
 
 def records_of(settings: ServiceSettings, chosen: Sequence[Waiting]) -> Iterator[DeadRecord]:
@@ -118,7 +153,7 @@ def shrink(settings: ServiceSettings) -> int:
     Raises as `waiting` does.
     """
     with _queue(settings) as (records, ends):
-        found = min((each.place for each in _open(records, lambda _: True)), default=ends.end)
+        found = min(_not_closed(records, lambda record, _: record.offset), default=ends.end)
     place = TopicPartition(settings.name(ARTICLES_DLQ.name), 0)
     admin = KafkaAdminClient(bootstrap_servers=settings.servers, request_timeout_ms=10_000)
     try:
@@ -197,7 +232,16 @@ def _records(consumer: KafkaConsumer, place: TopicPartition, end: int) -> Iterat
 
 
 def _open(records: Iterable[Any], wanted: Wanted) -> list[Waiting]:
-    found: dict[str, Waiting] = {}
+    def take(record: Any, letter: DeadLetter) -> Waiting | None:
+        found = Waiting(letter, named_in(record.value)[0], record.key, record.offset)
+        return found if wanted(found) else None
+
+    return _not_closed(records, take)
+
+
+def _not_closed(records: Iterable[Any], take: Callable[[Any, DeadLetter], Taken | None]) -> list[Taken]:
+    """What `take` makes of each dead letter that waits, oldest first, without those that it makes nothing of."""
+    found: dict[str, Taken] = {}
     for record in records:
         headers = _headers(record)
         closed = closed_id(headers)
@@ -208,8 +252,8 @@ def _open(records: Iterable[Any], wanted: Wanted) -> list[Waiting]:
         if letter is None:
             continue
         found.pop(letter.id, None)
-        each = Waiting(letter, named_in(record.value)[0], record.key, record.offset)
-        if wanted(each):
+        each = take(record, letter)
+        if each is not None:
             found[letter.id] = each
     return list(found.values())
 

@@ -30,7 +30,8 @@ from services.cli.search import check_query, matching
 from services.runtime.confirmed import confirming_producer
 from services.runtime.elasticsearch import ElasticsearchSettings
 from services.runtime.logging import set_up_logging
-from services.runtime.stage import ChildProcesses, Failure, Result, Task, Verdict
+from services.runtime.processes import ChildProcesses
+from services.runtime.step import Failure, Result, Task, Verdict
 from services.tagger.app import STAGE
 from services.tagger.load import versions_of
 from services.tagger.retag import SOURCE_FIELDS, retagged, stale, stored_article

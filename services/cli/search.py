@@ -9,7 +9,6 @@ from html import unescape
 from typing import Annotated, Any
 
 import typer
-from elasticsearch import ApiError, Elasticsearch, TransportError
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -18,6 +17,7 @@ from schemas.document import INDEX_ALIAS, RESERVED
 from services.cli.addresses import errors, settings_of
 from services.cli.terminal import shown
 from services.runtime.elasticsearch import ElasticsearchSettings
+from services.runtime.search_client import CanSearch, SearchError
 
 MAX_QUERY_CHARACTERS = 1_000
 """A longer query is refused: it is no question of a person, and each word costs a look-up in every field."""
@@ -82,13 +82,13 @@ def search(
         _show_suggestions(answer)
 
 
-def _answered(ask_for: Callable[[Elasticsearch, str], dict[str, Any]]) -> dict[str, Any]:
+def _answered(ask_for: Callable[[CanSearch, str], dict[str, Any]]) -> dict[str, Any]:
     """The index's answer; exit status 1 where there is none."""
     settings = settings_of(ElasticsearchSettings)
     try:
-        with settings.connect() as client:
+        with settings.search_client() as client:
             return ask_for(client, settings.name(INDEX_ALIAS))
-    except (ApiError, TransportError) as error:
+    except SearchError as error:
         errors.print(f"Elasticsearch at {settings.elasticsearch_url} did not answer: {error}", markup=False)
         raise typer.Exit(1) from None
 
@@ -119,7 +119,7 @@ def matching(query: str) -> dict[str, Any]:
     }
 
 
-def ask(client: Elasticsearch, alias: str, query: str, size: int, stories: bool = False) -> dict[str, Any]:
+def ask(client: CanSearch, alias: str, query: str, size: int, stories: bool = False) -> dict[str, Any]:
     """The hits for `query`, in the shape of `newsflow search --json`. Highlights are HTML with `<em>`.
 
     With `stories` the best copy of each story is a hit, and says how many copies were found.
@@ -152,7 +152,7 @@ def ask(client: Elasticsearch, alias: str, query: str, size: int, stories: bool 
     }
 
 
-def suggest(client: Elasticsearch, alias: str, prefix: str, size: int) -> dict[str, list[str]]:
+def suggest(client: CanSearch, alias: str, prefix: str, size: int) -> dict[str, list[str]]:
     """At most `size` headlines and names of each kind that begin with `prefix`, each once; accents and capitals
     are the same. In the shape of `newsflow search --suggest --json`.
     """

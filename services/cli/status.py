@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import json
 import time
-from contextlib import suppress
+from http import HTTPStatus
 from typing import Annotated, Any
 
 import typer
 import urllib3
-from elasticsearch import ApiError, AuthorizationException, Elasticsearch, TransportError
 from kafka.errors import KafkaError
 from rich.console import Console
 from rich.table import Table
@@ -17,9 +16,10 @@ from rich.table import Table
 from schemas.article import Entities
 from schemas.document import INDEX_ALIAS
 from services.cli.addresses import errors, settings_of
-from services.cli.kafka_admin import lags, waiting
+from services.cli.kafka_admin import lags, waiting_letters
 from services.embedded.run_file import read_run_file
 from services.runtime.elasticsearch import ElasticsearchSettings
+from services.runtime.search_client import CanSearch, SearchError
 
 LOOK_SECONDS = 0.5
 """Between two looks of `--wait-idle`."""
@@ -37,7 +37,7 @@ def status(
     try:
         idle = wait_until_idle(settings, wait_idle) if wait_idle is not None else True
         state = look(settings)
-    except (KafkaError, LookupError, TimeoutError, ApiError, TransportError) as error:
+    except (KafkaError, LookupError, TimeoutError, SearchError) as error:
         errors.print(f"No status: {type(error).__name__}: {error}", markup=False)
         raise typer.Exit(1) from None
     if not idle:
@@ -57,14 +57,17 @@ def look(settings: ElasticsearchSettings) -> dict[str, Any]:
         for each in lags(settings)
     ]
     alias = settings.name(INDEX_ALIAS)
-    with settings.connect() as client:
-        # A key that may only read counts what the last refresh showed, at the most seconds ago.
-        with suppress(AuthorizationException):
-            client.indices.refresh(index=alias)
-        indexed = client.count(index=alias)["count"]
+    with settings.search_client() as client:
+        try:
+            client.refresh(index=alias)
+        except SearchError as error:
+            # A key that may only read counts what the last refresh showed, at the most seconds ago.
+            if error.status != HTTPStatus.FORBIDDEN:
+                raise
+        indexed = client.count(index=alias)
         entities = coverage(client, alias)
     services = _services()
-    dead = [each.letter.stage for each in waiting(settings)]
+    dead = [each.stage for each in waiting_letters(settings)]
     return {
         "ok": all(service["ok"] for service in services),
         "topics": topics,
@@ -84,7 +87,7 @@ SHOWN_MODELS = 20
 """Versions of models that are named."""
 
 
-def coverage(client: Elasticsearch, alias: str) -> dict[str, Any]:
+def coverage(client: CanSearch, alias: str) -> dict[str, Any]:
     """In how many articles names were looked for, in how many not for want of a model and in which languages, and
     by which models. Articles of an older version, which did not say so, are in the models alone.
     """

@@ -14,7 +14,7 @@ from services.deduper.settings import DeduperSettings
 from services.runtime.partition_store import PartitionStore
 from services.runtime.remembering import Remembering
 from services.runtime.settings import load_settings
-from services.runtime.stage import Noted, Received, Stage, Step, run_stage
+from services.runtime.step import Noted, Received, Stage, Step
 
 
 def load_step(settings: DeduperSettings) -> Step:
@@ -55,4 +55,6 @@ STAGE = Stage(
 
 def main(settings: DeduperSettings | None = None) -> NoReturn:
     """Run one deduper process, with the settings from the environment if none are given."""
+    from services.runtime.stage import run_stage  # noqa: PLC0415 - Faust, which the child processes do not need
+
     run_stage(STAGE, settings or load_settings(DeduperSettings))

@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import cast
 
 import psutil
 import requests
@@ -43,7 +44,10 @@ from services.embedded.supervision import CONFIG_FILE, LOGS, Program, Supervisor
 __all__ = ["RunFile", "Stack", "StackError", "down", "read_run_file", "up"]
 
 SERVICES = ("cleaner", "deduper", "linker", "tagger", "indexer")
-"""Started together once the servers are set up."""
+"""All are healthy when `up` returns."""
+
+EARLY = ("tagger", "cleaner")
+"""Services that are started with the servers: they load for seconds before they need Kafka, then wait for it."""
 
 STATE = "state"
 """Folder of what the services remember, made again from Kafka where it is missing."""
@@ -90,7 +94,7 @@ def up(settings: EmbeddedSettings, console: Console, services: bool = True) -> R
         had_servers = run is not None
         try:
             if run is None:
-                run = stack.start_servers()
+                run = stack.start_servers(services)
             if services:
                 run = stack.start_services(run)
         except BaseException:
@@ -130,11 +134,15 @@ class Stack:
         self.last = last_run_file(self.folder)
         socket_path = self.last.supervisor if self.last else self.folder / SOCKET_NAME
         self.supervisor = Supervisor(self.folder, socket_path)
+        self._setting_up: subprocess.Popen[str] | None = None
 
     # ------------------------------------------------------------------ up
 
-    def start_servers(self) -> RunFile:
-        """Clean up after a killed run, start supervisord and both servers, and wait until they serve."""
+    def start_servers(self, services: bool = True) -> RunFile:
+        """Clean up after a killed run, start supervisord and both servers, and wait until they serve.
+
+        With `services`, set-up and the services that load for long are started too, and not waited for.
+        """
         self._clean_up()
         self.supervisor = Supervisor(self.folder, self._new_socket())
         home = prepare_home(self.settings, self.console)
@@ -155,7 +163,6 @@ class Stack:
         )
         write_run_file(run)
         for server in servers:
-            server.prepare()
             server.log_file = self._log(server.name)
             server.log_start = log_size(server.log_file)
         programs = [
@@ -172,7 +179,13 @@ class Stack:
         ]
         self.console.print("Starting Kafka and Elasticsearch")
         self.supervisor.start(programs, self._environment(run), self.settings.stop_timeout_s, self.settings.log_mb)
-        self.supervisor.start_programs([server.name for server in servers])
+        # Elasticsearch first: it takes the longest, and Kafka's storage is formatted meanwhile.
+        for server in reversed(servers):
+            server.prepare()
+            self.supervisor.start_programs([server.name])
+        if services:
+            self._start_set_up(run)
+            self.supervisor.start_programs(EARLY)
         with ThreadPoolExecutor(len(servers)) as pool:
             list(pool.map(self._wait_ready, servers))
         run = run.model_copy(update={"ready": True})
@@ -194,7 +207,7 @@ class Stack:
     def start_services(self, run: RunFile) -> RunFile:
         """Set up topics and indices, start the services, and wait until each says that it is healthy."""
         self.console.print("Setting up topics and indices")
-        self._set_up(run)
+        self._finish_set_up(run)
         addresses = tuple(ServiceAddress(name=name, health=f"http://{HOST}:{run.ports[name]}") for name in SERVICES)
         self.console.print("Starting the services")
         sizes = {name: log_size(self._log(name)) for name in SERVICES}
@@ -235,24 +248,30 @@ class Stack:
             "PYTHONUNBUFFERED": "1",  # or the log lags behind what happened
         }
 
-    def _set_up(self, run: RunFile) -> None:
-        """Run the one-shot service `setup`, as every deployment does."""
-        try:
-            done = subprocess.run(
-                [sys.executable, "-m", "services.setup"],
-                cwd=self.folder,
-                env=child_environment(self._environment(run)),
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT,
-                text=True,
-                check=False,
-                timeout=self.settings.service_timeout_s,
-            )
-        except subprocess.TimeoutExpired as error:
-            raise StackError(f"set-up did not end within {self.settings.service_timeout_s:g} s") from error
-        if done.returncode:
-            lines = done.stdout.splitlines()[-TAIL_LINES:]
+    def _start_set_up(self, run: RunFile) -> None:
+        """Run the one-shot service `setup`, as every deployment does. It waits for the servers."""
+        self._setting_up = subprocess.Popen(
+            [sys.executable, "-m", "services.setup"],
+            cwd=self.folder,
+            env=child_environment(self._environment(run)),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+
+    def _finish_set_up(self, run: RunFile) -> None:
+        if self._setting_up is None:
+            self._start_set_up(run)
+        with cast("subprocess.Popen[str]", self._setting_up) as process:
+            try:
+                said, _ = process.communicate(timeout=self.settings.service_timeout_s)
+            except subprocess.TimeoutExpired as error:
+                raise StackError(f"set-up did not end within {self.settings.service_timeout_s:g} s") from error
+            finally:
+                process.kill()
+        if process.returncode:
+            lines = said.splitlines()[-TAIL_LINES:]
             raise StackError("\n".join(["set-up of topics and indices failed", *lines]))
 
     def _log(self, name: str) -> Path:

@@ -14,6 +14,7 @@ def confirming_producer(settings: ServiceSettings, largest: int, **options: Any)
     """A producer for values of up to `largest` bytes; `options` are the client's own."""
     return KafkaProducer(
         bootstrap_servers=settings.servers,
+        bootstrap_timeout_ms=int(settings.bootstrap_timeout_seconds * 1000),
         # Said aloud, so that a setting at odds with it is an error and not a silent weakening.
         enable_idempotence=True,
         acks="all",

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
-from elasticsearch import Elasticsearch
 from pydantic import Field, SecretStr, ValidationInfo, field_validator
 from pydantic_settings import SettingsConfigDict
 
+from services.runtime.search_client import SearchClient
 from services.runtime.settings import EMPTY_IS_NONE, ServiceSettings, shared
+
+if TYPE_CHECKING:
+    from elasticsearch import Elasticsearch
 
 
 class ElasticsearchSettings(ServiceSettings):
@@ -45,10 +48,18 @@ class ElasticsearchSettings(ServiceSettings):
 
         Raises `ValueError` when the file of the key can no longer be read.
         """
-        key = self.elasticsearch_api_key.get_secret_value() if self.elasticsearch_api_key else None
+        from elasticsearch import Elasticsearch  # noqa: PLC0415 - 0.3 s that a command that only searches has not
+
+        return Elasticsearch(self.elasticsearch_url, api_key=self._key(), **options)
+
+    def search_client(self) -> SearchClient:
+        """The same for reading alone: it takes no time to import. Raises as `connect`."""
+        return SearchClient(self.elasticsearch_url, self._key())
+
+    def _key(self) -> str | None:
         if self.elasticsearch_api_key_file:
-            key = _read_key(self.elasticsearch_api_key_file)
-        return Elasticsearch(self.elasticsearch_url, api_key=key, **options)
+            return _read_key(self.elasticsearch_api_key_file)
+        return self.elasticsearch_api_key.get_secret_value() if self.elasticsearch_api_key else None
 
 
 def _read_key(file: Path) -> str:

@@ -59,6 +59,7 @@ def group_consumer(settings: ServiceSettings, group: str, most_records: int, **o
         max_partition_fetch_bytes=MAX_INNER_BYTES + 65_536,
         session_timeout_ms=int(settings.session_timeout_seconds * 1000),
         heartbeat_interval_ms=int(settings.session_timeout_seconds * 250),
+        max_poll_interval_ms=int(settings.max_poll_interval_seconds * 1000),
         # The client's default grows to 30 s: on a broker that is back it would sit still that long.
         reconnect_backoff_max_ms=1_000,
         # A topic that the client did not know when it joined is given to nobody until it looks again.

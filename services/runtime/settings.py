@@ -67,6 +67,20 @@ class ServiceSettings(BaseSettings):
         description="After this long without a heartbeat a dead process's partitions go to another one. The "
         "client's own 45-60 s would stop the whole group that long.",
     )
+    max_poll_interval_seconds: float = Field(
+        default=300.0,
+        ge=6,
+        validation_alias=shared("KAFKA_MAX_POLL_INTERVAL_SECONDS"),
+        description="An indexer or linker that does not poll Kafka for this long loses its partitions to another "
+        "process. Longer than any pause between two polls; `session_timeout_seconds` notices dead processes.",
+    )
+    bootstrap_timeout_seconds: float = Field(
+        default=30.0,
+        gt=0,
+        validation_alias=shared("KAFKA_BOOTSTRAP_TIMEOUT_SECONDS"),
+        description="A command that publishes fails when no bootstrap server has answered for this long. Longer "
+        "than the restart of a broker.",
+    )
     stall_limit_seconds: float = Field(
         default=120.0,
         gt=0,

@@ -2,7 +2,8 @@
 
 Faust 0.15.3 acknowledges a record when the agent asks for the next one, whatever became of it: an exception, a
 send that failed later, a value that does not decode, each loses records while the worker looks well. Ten rules
-close these gaps. They stand in this file and nowhere else, each marked `Rule n` where it is kept:
+close these gaps. They stand in this file and, what of them holds in a child process, in processes.py and step.py
+beside it; each is marked `Rule n` where it is kept:
 
 1.  Topics carry raw bytes; decoding happens in our own `try`.
 2.  Nothing raises out of the agent; each failure becomes a dead letter.
@@ -15,52 +16,50 @@ close these gaps. They stand in this file and nowhere else, each marked `Rule n`
 9.  Every codec is there, or the process does not start.
 10. No stage imports Faust: it names its topics and its step.
 
-A record's way through this file: `_work` takes a batch, `ChildProcesses.run` has a child process work on each chunk
-of it (`_run_chunk`), `_conclude` delivers each result or dead letter, and only then Faust may commit the batch.
+A record's way: `_work` takes a batch, `ChildProcesses.run` (processes.py) has a child process work on each chunk of
+it (`run_chunk` in step.py), `_conclude` delivers each result or dead letter, and only then Faust may commit.
 """
 
 from __future__ import annotations
 
 import asyncio
-import gc
 import logging
 import math
-import multiprocessing
 import os
-import signal
 import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import TimeoutError as PoolTimeout
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from contextlib import closing, suppress
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
-from typing import Any, Generic, NoReturn, TypeVar
+from typing import Any, NoReturn
 
 import aiokafka.codec
 import faust
 import structlog
 import tenacity
 from aiokafka import errors as kafka_errors
-from pebble import ProcessExpired, ProcessPool
+from kafka import KafkaAdminClient
+from kafka.errors import KafkaError
 from prometheus_client import Counter as Metric
 from prometheus_client import Histogram
-from pydantic import BaseModel
 
-from schemas.cloudevents import Header, packing_headers, unwrap
+from schemas.cloudevents import packing_headers
 from schemas.dead_letter import NO_TIMESTAMP, dead_letter_headers, dead_letter_id, original_timestamp_ms
-from schemas.reading import Refused, read_record, write_record
+from schemas.reading import read_record, write_record
 from schemas.retraction import BY_PRODUCER, Retraction, is_article_id
-from schemas.topics import ARTICLES_DLQ, ARTICLES_RAW, MAX_INNER_BYTES, Topic, publisher_partition
-from services.runtime.child import end_with_parent, limit_memory
+from schemas.topics import ARTICLES_DLQ, MAX_INNER_BYTES
 from services.runtime.codecs import check_codecs
 from services.runtime.health import Health, serve_health
 from services.runtime.logging import set_up_logging
 from services.runtime.metrics import DEAD_LETTERS, RECORDS
-from services.runtime.remembering import PartitionMemories, Record, Remembering
+from services.runtime.processes import ChildProcesses
+from services.runtime.remembering import PartitionMemories, Record
 from services.runtime.settings import RememberingSettings, StageSettings
+from services.runtime.step import Failure, Result, Stage, Task, Verdict, failed
 from services.runtime.watchdog import DEAD_LETTER_QUEUE, Watchdog
 
 log = structlog.get_logger(__name__)
@@ -68,195 +67,13 @@ log = structlog.get_logger(__name__)
 EXIT_UNDELIVERABLE = 70
 """Exit status when nothing more can be done here and nothing was committed (EX_SOFTWARE of sysexits.h)."""
 
-EXIT_MEMORY = 71
-"""Exit status of a child process that may have no more memory (EX_OSERR of sysexits.h)."""
-
-In = TypeVar("In", bound=BaseModel)
-Out = TypeVar("Out", bound=BaseModel)
-
-
-@dataclass(frozen=True)
-class Received(Generic[In]):
-    """A decoded record and the time at which Kafka stored it."""
-
-    article: In
-    time: datetime
-
-
-@dataclass(frozen=True)
-class Noted:
-    """A result, and what the stage's memory is to be told about it."""
-
-    article: BaseModel
-    note: Any
-
-
-Step = Callable[[Sequence[Received[Any]]], Sequence[BaseModel | Noted]]
-"""A pure function from records to as many results, in the same order. What it raises about a chunk is tried
-again record by record; what it raises about one record becomes that record's dead letter."""
-
-
-@dataclass(frozen=True)
-class Stage:
-    """A step between two topics. `load_step` is a module-level function, called once in each child process."""
-
-    name: str
-    source: Topic
-    target: Topic
-    load_step: Callable[[Any], Step]
-    remembering: Remembering | None = None
-    """For a stage whose results depend on earlier records of the same partition; its step returns `Noted`."""
-    outcome: Callable[[Any], str] | None = None
-    """What became of a result, in a word: counted by language in `newsflow_outcomes_total`."""
-    tombstones: Topic | None = None
-    """Where it is told that an article was taken out: by a record without a value, whose key is the article id.
-    For a stage that remembers nothing."""
-
-
-@dataclass(frozen=True)
-class Result:
-    """What a record became on the target topic; its partition is given where the key does not pick it."""
-
-    key: bytes
-    value: bytes
-    partition: int | None = None
-    note: Any = None
-    outcome: tuple[str, str] | None = None
-    """Language and what became of it, for the metric."""
-    tombstone: bool = False
-    """It goes to the stage's `tombstones`, not to its target."""
-
-
-@dataclass(frozen=True)
-class Failure:
-    """Why a record became nothing."""
-
-    reason: str
-    error: str
-
-
-Verdict = Result | Failure
-Task = tuple[bytes | None, float, *tuple[Header, ...]]
-"""What a child process is given of a record: its value, its Kafka timestamp in seconds, and behind these those of
-its headers that say how its article is packed."""
+TOPICS_SECONDS = 0.2
+"""Between two looks whether the topics are there."""
 
 RESULTS = Metric("newsflow_results", "Records delivered to the target topic", ["stage"])
 TOMBSTONES = Metric("newsflow_tombstones", "Tombstones passed on", ["stage"])
 OUTCOMES = Metric("newsflow_outcomes", "Results by what became of them", ["stage", "language", "outcome"])
 BATCH_SECONDS = Histogram("newsflow_batch_seconds", "From a batch in hand to all of it delivered", ["stage"])
-
-# ---------------------------------------------------------------- in the child process
-
-_loaded: tuple[Stage, Step] | None = None
-"""The step of this child process, loaded once (a model takes seconds); None in the parent."""
-
-
-def _start_child(stage: Stage, settings: StageSettings) -> None:
-    global _loaded  # noqa: PLW0603 - a pool has no other place for what its children load
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent decides
-    end_with_parent()  # Rule 6: a killed parent can end no process that hangs
-    set_up_logging(settings.log_level, settings.log_format, stage.name)
-    _loaded = (stage, stage.load_step(settings))
-    gc.freeze()  # a model is a million objects that live as long as the process: not to be looked through again
-    limit_memory(settings.child_memory_mb)  # Rule 6
-
-
-def _out_of_memory(error: BaseException | None) -> bool:
-    """Whether memory is what was missing. lxml says so in its log of errors, and not by the class of the error."""
-    seen: set[int] = set()
-    while error is not None and id(error) not in seen:  # an error may be its own cause
-        seen.add(id(error))
-        entries = getattr(error, "error_log", None)
-        numbers = [getattr(each, "type", None) for each in entries] if isinstance(entries, Iterable) else []
-        if isinstance(error, MemoryError) or not _NO_MEMORY.isdisjoint(numbers):
-            return True
-        error = error.__cause__ or error.__context__
-    return False
-
-
-_NO_MEMORY = frozenset({2, 1215})
-"""XML_ERR_NO_MEMORY and XPATH_MEMORY_ERROR of libxml2, which not every stage has at hand."""
-
-
-def _end_full_process() -> NoReturn:
-    """Nothing that this process still holds can be told from what the record needed: the next one starts empty."""
-    os._exit(EXIT_MEMORY)
-
-
-def _run_chunk(tasks: Sequence[Task]) -> list[Verdict]:
-    """A verdict for each task, in order; never raises for what a record holds.
-
-    Where memory runs out it does not return: the process ends with `EXIT_MEMORY`.
-    """
-    if _loaded is None:
-        raise RuntimeError("the child process has not loaded its step")
-    stage, step = _loaded
-    verdicts: dict[int, Verdict] = {}
-    records: dict[int, Received[Any]] = {}
-    for index, (value, seconds, *headers) in enumerate(tasks):
-        try:  # Rule 1: the bytes are decoded here, where a failure is one record's verdict.
-            article = read_record(stage.source, unwrap(value, headers) if stage.source == ARTICLES_RAW else value)
-            records[index] = Received(article, datetime.fromtimestamp(seconds, UTC))
-        except Refused as refused:
-            verdicts[index] = Failure(refused.reason, refused.error)
-        except Exception as error:  # noqa: BLE001 - Rule 2
-            if _out_of_memory(error):
-                _end_full_process()
-            verdicts[index] = _failed(error)
-    verdicts |= _run_step(stage, step, records)
-    return [verdicts[index] for index in range(len(tasks))]
-
-
-def _run_step(stage: Stage, step: Step, records: dict[int, Received[Any]]) -> dict[int, Verdict]:
-    if not records:
-        return {}
-    try:
-        results = step(list(records.values()))
-        return {index: _result(stage, result) for index, result in zip(records, results, strict=True)}
-    except Exception as error:  # noqa: BLE001 - Rule 2: whatever a step raises is a verdict
-        if _out_of_memory(error):
-            _end_full_process()
-        if len(records) == 1:
-            return {index: _failed(error) for index in records}
-    alone = [_run_step(stage, step, {index: record}) for index, record in records.items()]
-    return {index: verdict for verdicts in alone for index, verdict in verdicts.items()}
-
-
-def _result(stage: Stage, result: Any) -> Verdict:
-    noted = result if isinstance(result, Noted) else Noted(result, None)
-    article: Any = noted.article
-    value = write_record(article)
-    if len(value) > MAX_INNER_BYTES:
-        return Failure("result_too_large", f"the result has {len(value)} bytes, over {MAX_INNER_BYTES}")
-    by_publisher = stage.target.partition_by == "publisher"
-    partition = publisher_partition(article.publisher, stage.target.partitions) if by_publisher else None
-    outcome = (_subtag(article.language), stage.outcome(article)) if stage.outcome else None
-    return Result(article.id.encode(), value, partition, noted.note, outcome)
-
-
-def _subtag(language: str) -> str:
-    """The primary subtag of a language, as a label of a metric: whatever producers state, there are not many."""
-    subtag = language.split("-", maxsplit=1)[0].lower()
-    return subtag if len(subtag) <= LONGEST_CODE else "other"
-
-
-LONGEST_CODE = 3
-"""Letters of a language's code in ISO 639."""
-
-
-def _failed(error: Exception) -> Failure:
-    # An error of a step that has a reason of its own is a verdict on the article, not a bug.
-    reason: str | None = getattr(error, "dead_letter", None)
-    if reason is not None:
-        return Failure(reason, str(error))
-    place = error.__traceback__
-    while place is not None and place.tb_next is not None:
-        place = place.tb_next
-    where = f" ({place.tb_frame.f_code.co_filename}:{place.tb_lineno})" if place else ""
-    return Failure("failed", f"{type(error).__name__}: {error}{where}")
-
-
-# ---------------------------------------------------------------- in the parent process
 
 PERMANENT = (
     kafka_errors.MessageSizeTooLargeError,
@@ -268,59 +85,6 @@ PERMANENT = (
     kafka_errors.ClusterAuthorizationFailedError,
 )
 """Errors of a send that no repetition mends; all others pass when the broker is well again."""
-
-
-class ChildProcesses:
-    """Rule 6: the processes that run a stage's step, each with the step loaded once."""
-
-    def __init__(self, stage: Stage, settings: StageSettings, progress: Callable[[], None] = lambda: None) -> None:
-        """`progress` is told of each try that ended a process: that takes long and is no standstill."""
-        self.stage = stage
-        self.settings = settings
-        self.progress = progress
-        self.pool = ProcessPool(
-            max_workers=settings.processes,
-            max_tasks=settings.child_chunks,
-            initializer=_start_child,
-            initargs=(stage, settings),
-            # A forked child would share the parent's Kafka sockets and threads.
-            context=multiprocessing.get_context("spawn"),
-        )
-
-    def start(self) -> None:
-        """Return when all have loaded the step (a model takes seconds); raises what a step raises at that."""
-        for ready in [self.pool.schedule(_run_chunk, args=[[]]) for _ in range(self.settings.processes)]:
-            ready.result()
-
-    def stop(self) -> None:
-        """End them, with whatever they have in hand."""
-        self.pool.stop()  # type: ignore[no-untyped-call]
-        self.pool.join()
-
-    async def run(self, tasks: list[Task], again: bool = False) -> list[Verdict]:
-        """Rule 6: a verdict for each task. A chunk that hangs or kills its child is tried record by record.
-
-        A record alone for which there was no memory is tried once more (`again`): its process was not empty.
-        """
-        limit = self.settings.document_limit_seconds
-        try:
-            # The limit is one document's even for a chunk: 16 normal ones take a second together.
-            work = self.pool.schedule(_run_chunk, args=[tasks], timeout=limit)
-            return await asyncio.wrap_future(work)
-        except PoolTimeout:
-            failure = Failure("timeout", f"it took longer than {limit:g} s and its process was ended")
-        except ProcessExpired as expired:
-            if expired.exitcode == EXIT_MEMORY:
-                failure = Failure(
-                    "memory", f"no memory is left for it (child_memory_mb={self.settings.child_memory_mb})"
-                )
-            else:
-                failure = Failure("crashed", f"its process died with exit status {expired.exitcode}")
-        self.progress()
-        if len(tasks) == 1 and (again or failure.reason != "memory"):
-            log.warning("record ended its process", stage=self.stage.name, reason=failure.reason)
-            return [failure]
-        return [verdict for task in tasks for verdict in await self.run([task], again=True)]
 
 
 class StageWorker:
@@ -345,6 +109,7 @@ class StageWorker:
             for topic in (stage.source, stage.target, ARTICLES_DLQ, stage.tombstones, facts)
             if topic
         }
+        self.topics = list(topics.values())
         self.source, self.target, self.dlq = topics[stage.source], topics[stage.target], topics[ARTICLES_DLQ]
         self.tombstones = topics[stage.tombstones] if stage.tombstones else None
         self.facts = topics[facts] if facts else None
@@ -400,12 +165,37 @@ class StageWorker:
             self.children.start()
         except Exception as error:  # noqa: BLE001 - whatever it is, this process cannot work
             self.leave(f"the step cannot be loaded: {type(error).__name__}: {error}")
+        self._wait_for_topics()
         worker = faust.Worker(
             self.app, quiet=True, override_logging=False, redirect_stdouts=False, loglevel=self.settings.log_level
         )
         self.watchdog.start()
         worker.execute_from_commandline()
         sys.exit(0)
+
+    def _wait_for_topics(self) -> None:
+        """Return when Kafka has all topics of the stage, which Faust needs from its start on.
+
+        After the limit of a stall Faust starts all the same, and what is missing is the watchdog's concern.
+        """
+        names = [topic.get_topic_name() for topic in self.topics]
+        end = time.monotonic() + self.settings.stall_limit_seconds
+        while time.monotonic() < end:
+            with suppress(KafkaError), closing(self._admin(end)) as admin:
+                while time.monotonic() < end:
+                    known = {topic["name"] for topic in admin.describe_topics(names) if topic["partitions"]}
+                    if known.issuperset(names):
+                        return
+                    time.sleep(TOPICS_SECONDS)
+            time.sleep(TOPICS_SECONDS)
+        log.warning("topics are missing", topics=names)
+
+    def _admin(self, end: float) -> KafkaAdminClient:
+        return KafkaAdminClient(
+            bootstrap_servers=self.settings.servers,
+            bootstrap_timeout_ms=max(0, int((end - time.monotonic()) * 1000)),
+            reconnect_backoff_max_ms=500,
+        )
 
     def leave(self, why: str) -> NoReturn:
         """Rule 5: stop at once with nothing more committed; the restart begins with the records in hand."""
@@ -571,7 +361,7 @@ def _tombstone(record: Record) -> Verdict:
     try:
         time = datetime.fromtimestamp(record.seconds, UTC)
     except (ValueError, OverflowError, OSError) as error:
-        return _failed(error)
+        return failed(error)
     retraction = Retraction(id=record.key.decode(), time=time, by=BY_PRODUCER)
     return Result(record.key, write_record(retraction), tombstone=True)
 

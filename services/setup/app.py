@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from importlib.resources import files
 from typing import Any, TypeVar
 
@@ -14,7 +15,7 @@ from elasticsearch import ApiError, AuthenticationException, BadRequestError, El
 from elasticsearch import ConnectionError as ElasticsearchConnectionError
 from kafka import KafkaAdminClient
 from kafka.admin import ConfigResource, ConfigResourceType, NewTopic
-from kafka.errors import KafkaError, TopicAlreadyExistsError
+from kafka.errors import KafkaError, NoError, TopicAlreadyExistsError, for_code
 
 from schemas.document import (
     DEAD_LETTERS_ALIAS,
@@ -33,6 +34,9 @@ from services.setup.settings import SetupSettings
 log = structlog.get_logger(__name__)
 
 Answer = TypeVar("Answer")
+
+RETRY_SECONDS = 0.5
+"""Between two looks whether a server is there."""
 
 RETENTION = "retention.ms"
 
@@ -65,15 +69,12 @@ def set_up_topics(settings: SetupSettings) -> list[str]:
 
     A topic with other partitions is refused: articles would change their place.
     """
-    admin = _wait_for(settings, KafkaError, lambda: KafkaAdminClient(bootstrap_servers=settings.servers))
+    admin = _wait_for(settings, KafkaError, partial(_admin, settings))
     try:
         found = {topic["name"]: topic for topic in admin.describe_topics()}
         missing = [topic for topic in TOPICS if settings.name(topic.name) not in found]
-        for topic in missing:
-            try:
-                admin.create_topics([_new_topic(topic, settings)])
-            except TopicAlreadyExistsError:  # another set-up at the same moment
-                continue
+        if missing:
+            _create(admin, [_new_topic(topic, settings) for topic in missing])
         for topic in TOPICS:
             there = found.get(settings.name(topic.name))
             if there and len(there["partitions"]) != topic.partitions:
@@ -86,6 +87,20 @@ def set_up_topics(settings: SetupSettings) -> list[str]:
     finally:
         admin.close()
     return [settings.name(topic.name) for topic in missing] + longer
+
+
+def _admin(settings: SetupSettings) -> KafkaAdminClient:
+    # The client's own limit grows to 30 s: on a broker that has just started it would sit still that long.
+    return KafkaAdminClient(bootstrap_servers=settings.servers, reconnect_backoff_max_ms=500)
+
+
+def _create(admin: KafkaAdminClient, topics: Sequence[NewTopic]) -> None:
+    """Create the topics in one request; those that another set-up created at the same moment are there too."""
+    answer = admin.create_topics(topics, raise_errors=False)
+    for topic in answer["topics"]:
+        error = for_code(topic["error_code"])
+        if error not in (NoError, TopicAlreadyExistsError):
+            raise error(f"{topic['name']}: {topic['error_message']}")
 
 
 def _keep_longer(admin: KafkaAdminClient, settings: SetupSettings, topics: Sequence[Topic]) -> list[str]:
@@ -307,7 +322,7 @@ def _wait_for(
 ) -> Answer:
     retry = tenacity.Retrying(
         retry=tenacity.retry_if_exception_type(errors),
-        wait=tenacity.wait_fixed(1),
+        wait=tenacity.wait_fixed(RETRY_SECONDS),
         stop=tenacity.stop_after_delay(settings.setup_wait_seconds),
         before_sleep=lambda state: log.info(
             "waiting", error=str(state.outcome.exception() if state.outcome else "")

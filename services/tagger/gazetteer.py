@@ -126,6 +126,8 @@ def load_gazetteer() -> Gazetteer:
         for key in _keys([name, *others.split(";")], acronyms):
             organisations.setdefault(key, name)
     for key, found in places.items():
+        if len(found) == 1:
+            continue
         # Two names of a place may be one when folded.
         found[:] = sorted(_region_first(key, dict.fromkeys(found)), key=lambda each: -each[1])
     return Gazetteer(places, organisations, nationalities, frozenset(acronyms))

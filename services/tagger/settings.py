@@ -21,7 +21,11 @@ class TaggerSettings(StageSettings):
 
     model_config = SettingsConfigDict(env_prefix="TAGGER_")
 
-    processes: int = Field(default=2, ge=1, description="Child processes, each with a model of its own (0.4 GB).")
+    processes: int = Field(
+        default=2,
+        ge=1,
+        description="Child processes. On Linux they share the model.",
+    )
     batch_records: int = Field(
         default=192,
         ge=1,
@@ -31,7 +35,7 @@ class TaggerSettings(StageSettings):
     child_max_records: int = Field(
         default=20_000,
         ge=0,
-        description="Replace a child process after so many records (it takes some 5 s to start): spaCy's tables of "
+        description="Replace a child process after so many records: spaCy's tables of "
         "words grow by a slot for each word that was ever new, 2 MB in 1,000 articles that are full of names that "
         "nobody had before (measured). 0 never does.",
     )

@@ -9,8 +9,7 @@ ratios; no absolute figure of a shared machine means anything.
 `--rss` sends many pages through one child process and prints how large it is on the way, with and without
 recycling. `--profile` prints where the cleaner's time goes.
 
-Texts: the saved pages and the news articles of the evaluation data beside the checkout where there are any, else
-the sample articles.
+Texts: `load_texts` of articles.py, 300 pages and 2,000 plain articles.
 """
 
 from __future__ import annotations
@@ -20,7 +19,6 @@ import cProfile
 import multiprocessing
 import os
 import pstats
-import tarfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -38,10 +36,11 @@ from schemas.article import RawArticle
 from schemas.reading import write_record
 from services.cleaner.app import STAGE
 from services.cleaner.settings import CleanerSettings
-from services.runtime.stage import Failure, Task, _run_chunk, _start_child
-from tests.bench.articles import EVALUATION, news, samples
+from services.runtime.step import Failure, Task, run_chunk, start_child
+from tests.bench.articles import load_texts
 
-PAGES = EVALUATION / "extract" / "pages.tar.gz"
+PAGES = 300
+"""Different pages: as many as there are public ones."""
 
 STORED = 1_767_225_600.0
 """2026-01-01, in seconds: when Kafka stored each record of the bench."""
@@ -59,24 +58,6 @@ class Timing:
     ours: float
     bare_processor: float
     ours_processor: float
-
-
-def pages() -> list[str]:
-    """The saved pages in a fixed order, else a page made of each sample article."""
-    if PAGES.exists():
-        with tarfile.open(PAGES) as archive:
-            found = sorted((member.name, archive.extractfile(member)) for member in archive if _is_page(member))
-            return [file.read().decode(errors="replace") for _, file in found if file]
-    return [_as_page(body) for body in samples()]
-
-
-def _is_page(member: tarfile.TarInfo) -> bool:
-    return member.isfile() and member.name.endswith(".html")
-
-
-def _as_page(body: str) -> str:
-    paragraphs = "".join(f"<p>{part}</p>" for part in body.split("\n") if part)
-    return f"<html><head><title>Sample</title></head><body><article>{paragraphs}</article></body></html>"
 
 
 def _task(number: int, *, html: str | None = None, body: str | None = None) -> Task:
@@ -108,13 +89,13 @@ def _bare_text() -> Callable[[Sequence[str]], object]:
 
 def _measure(kind: str, share: Sequence[str], rounds: int, start: Barrier, out: Any) -> None:
     settings = CleanerSettings(kafka_bootstrap_servers="-")
-    _start_child(STAGE, settings)
+    start_child(STAGE, settings)
     bare = _bare_html if kind == "html" else _bare_text()
     size = settings.chunk_records
     chunks = [share[at : at + size] for at in range(0, len(share), size)]
     tasks = [[_task(number, **{kind: text}) for number, text in enumerate(chunk)] for chunk in chunks]
     bare(chunks[0])
-    _run_chunk(tasks[0])
+    run_chunk(tasks[0])
     spent = {"bare": [0.0, 0.0], "ours": [0.0, 0.0]}
     failures = 0
     start.wait()
@@ -126,7 +107,7 @@ def _measure(kind: str, share: Sequence[str], rounds: int, start: Barrier, out: 
             if way == "bare":
                 bare(chunks[which])
             else:
-                failures += sum(isinstance(each, Failure) for each in _run_chunk(tasks[which]))
+                failures += sum(isinstance(each, Failure) for each in run_chunk(tasks[which]))
             spent[way][0] += time.perf_counter() - began
             spent[way][1] += time.process_time() - began_processor
     out.put(Timing(rounds * len(share), failures, *(spent[way][at] for at in (0, 1) for way in ("bare", "ours"))))
@@ -163,13 +144,13 @@ def _ours_of(timing: Timing) -> float:
 def profile(kind: str, texts: Sequence[str]) -> None:
     """Print the 25 functions in which the cleaner spends most, over `texts` once."""
     settings = CleanerSettings(kafka_bootstrap_servers="-")
-    _start_child(STAGE, settings)
+    start_child(STAGE, settings)
     tasks = [_task(number, **{kind: text}) for number, text in enumerate(texts)]
-    _run_chunk(tasks[:1])
+    run_chunk(tasks[:1])
     profiler = cProfile.Profile()
     profiler.enable()
     for at in range(0, len(tasks), settings.chunk_records):
-        _run_chunk(tasks[at : at + settings.chunk_records])
+        run_chunk(tasks[at : at + settings.chunk_records])
     profiler.disable()
     print(f"{kind}: {len(texts)} records")
     pstats.Stats(profiler).sort_stats("tottime").print_stats(25)
@@ -189,7 +170,7 @@ def _varied(texts: Sequence[str]) -> Iterator[str]:
 
 def _resident(tasks: Sequence[Task]) -> tuple[int, float]:
     """Work on a chunk, then say which process did, and its resident memory in MiB."""
-    _run_chunk(tasks)
+    run_chunk(tasks)
     page_bytes = os.sysconf("SC_PAGE_SIZE")
     return os.getpid(), int(Path("/proc/self/statm").read_text().split()[1]) * page_bytes / 2**20
 
@@ -203,7 +184,7 @@ def resident(texts: Sequence[str], count: int, settings: CleanerSettings) -> Ite
     with ProcessPool(
         max_workers=1,
         max_tasks=settings.child_chunks,
-        initializer=_start_child,
+        initializer=start_child,
         initargs=(STAGE, settings),
         context=multiprocessing.get_context("spawn"),
     ) as pool:
@@ -220,7 +201,9 @@ def resident(texts: Sequence[str], count: int, settings: CleanerSettings) -> Ite
 def main() -> None:
     """Print the ratios, or what the options ask for."""
     arguments = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    arguments.add_argument("--articles", type=int, default=2000, help="plain texts (default 2000)")
+    arguments.add_argument(
+        "--size", type=int, default=2000, help=f"plain texts (default 2000); pages are at most {PAGES} of them"
+    )
     arguments.add_argument("--rounds", type=int, default=2, help="times that the pages are gone through")
     arguments.add_argument("--processes", type=int, default=os.cpu_count() or 2)
     arguments.add_argument("--profile", action="store_true", help="print where the cleaner's time goes")
@@ -228,20 +211,23 @@ def main() -> None:
     arguments.add_argument("--pages", type=int, default=20_000, help="with --rss: pages to send through")
     arguments.add_argument("--only", choices=["recycled", "kept"], help="with --rss: one of the two ways")
     given = arguments.parse_args()
+    loaded = load_texts("pages", min(PAGES, given.size)), load_texts("articles", given.size)
+    print("; ".join(texts.source for texts in loaded), flush=True)
+    pages, articles = (texts.contents for texts in loaded)
     if given.rss:
         settings = CleanerSettings(kafka_bootstrap_servers="-")
         for way, recycled in (("kept", 0), ("recycled", settings.child_max_records)):
             if given.only in (None, way):
                 limits = settings.model_copy(update={"child_max_records": recycled})
                 print(f"{way} (child_max_records={recycled}): pages, processes so far, largest RSS since in MiB")
-                for row in resident(pages(), given.pages, limits):
+                for row in resident(pages, given.pages, limits):
                     print("  {:>6} {:>4} {:>7.0f}".format(*row), flush=True)
     elif given.profile:
-        profile("html", pages())
-        profile("body", (news() or samples())[: given.articles])
+        profile("html", pages)
+        profile("body", articles)
     else:
-        compare("html", pages(), given.processes, given.rounds)
-        compare("body", (news() or samples())[: given.articles], given.processes, 1)
+        compare("html", pages, given.processes, given.rounds)
+        compare("body", articles, given.processes, 1)
 
 
 if __name__ == "__main__":

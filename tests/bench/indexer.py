@@ -32,18 +32,20 @@ from services.embedded.ports import choose_ports
 from services.embedded.servers import ElasticsearchServer, KafkaServer
 from services.indexer.core import to_document
 from services.indexer.settings import IndexerSettings
-from tests.bench.pipeline import texts
+from tests.bench.pipeline import load_articles
 from tests.live.harness import Pipeline
 
 LOOK_SECONDS = 0.02
 
+MAX_DISTINCT_TEXTS = 2000
+"""Texts loaded at most; larger runs repeat them."""
 
-def articles(count: int) -> list[TaggedArticle]:
+
+def articles(bodies: list[str], count: int) -> list[TaggedArticle]:
     """Tagged articles as the pipeline makes them, with some entities and a mention in each paragraph.
 
     Their ids are as the pipeline makes them too: one by one rising, the index would find each at once to be new.
     """
-    bodies = texts(min(count, 2000))
     start = datetime(2026, 3, 1, tzinfo=UTC)
     found = []
     for number in range(count):
@@ -155,10 +157,12 @@ def new_pipeline(servers: tuple[str, str], folder: Path) -> Pipeline:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
-    parser.add_argument("--articles", type=int, default=12_000)
+    parser.add_argument("--size", type=int, default=12_000, help="articles (default 12000)")
     parser.add_argument("--rounds", type=int, default=3)
     arguments = parser.parse_args()
-    found = articles(arguments.articles)
+    texts = load_articles(min(arguments.size, MAX_DISTINCT_TEXTS))
+    print(texts.source, flush=True)
+    found = articles(texts.contents, arguments.size)
     size = sum(len(write_record(each)) for each in found) / len(found)
     threads = IndexerSettings.model_fields["bulk_in_flight"].default
     print(f"{len(found)} articles of {size:.0f} bytes as records")

@@ -17,22 +17,26 @@ from typing import Any
 
 from pebble import ProcessPool
 
-from services.runtime.stage import Task, _start_child
+from services.runtime.step import Task, start_child
 from services.tagger.app import STAGE
 from services.tagger.settings import TaggerSettings
+from tests.bench.articles import Text
 from tests.bench.cleaner import _resident
-from tests.bench.pipeline import deduped, texts
+from tests.bench.pipeline import deduped, load_articles
+
+MAX_DISTINCT_TEXTS = 5000
+"""Texts loaded at most; larger runs repeat them, with other names."""
 
 
-def tasks(count: int, paragraphs: int) -> Iterator[list[Task]]:
+def tasks(texts: list[Text], count: int, paragraphs: int) -> Iterator[list[Task]]:
     """Chunks of `count` articles: the same news again and again, with other names in each paragraph."""
-    bodies = texts(5000)
     size = TaggerSettings(kafka_bootstrap_servers="-").chunk_records
     chunk: list[Task] = []
     for number in range(count):
-        parts = bodies[number % len(bodies)].split("\n\n")[:paragraphs]
+        text = texts[number % len(texts)]
+        parts = text.content.split("\n\n")[:paragraphs]
         body = "\n\n".join(f"{part} Mr Q{number:x}z{i} of X{i}v{number:x} said so." for i, part in enumerate(parts))
-        chunk.append((deduped(body, number), 1_767_225_600.0))
+        chunk.append((deduped(Text(text.publisher, body), number), 1_767_225_600.0))
         if len(chunk) == size or number == count - 1:
             yield chunk
             chunk = []
@@ -41,25 +45,27 @@ def tasks(count: int, paragraphs: int) -> Iterator[list[Task]]:
 def main() -> None:
     """Run, and print."""
     arguments = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    arguments.add_argument("--articles", type=int, default=50_000)
+    arguments.add_argument("--size", type=int, default=50_000, help="articles (default 50000)")
     arguments.add_argument("--paragraphs", type=int, default=5, help="of each article, at the most")
     arguments.add_argument("--processes", type=int, default=os.cpu_count() or 2)
     arguments.add_argument("--every", type=int, default=2500, help="articles between two lines")
     given = arguments.parse_args()
+    texts = load_articles(min(given.size, MAX_DISTINCT_TEXTS))
+    print(texts.source, flush=True)
     settings = TaggerSettings(kafka_bootstrap_servers="-", processes=given.processes)
     children = set()
     largest: list[tuple[int, float]] = []
     with ProcessPool(
         max_workers=given.processes,
         max_tasks=settings.child_chunks,
-        initializer=_start_child,
+        initializer=start_child,
         initargs=(STAGE, settings),
         context=multiprocessing.get_context("spawn"),
     ) as pool:
         done = shown = 0
         most = 0.0
         waiting: deque[tuple[int, Any]] = deque()
-        for chunk in chain(tasks(given.articles, given.paragraphs), [[]]):
+        for chunk in chain(tasks(texts.texts, given.size, given.paragraphs), [[]]):
             waiting.append((len(chunk), pool.schedule(_resident, args=[chunk])))
             while waiting and (len(waiting) > 2 * given.processes or not chunk):
                 count, future = waiting.popleft()

@@ -7,8 +7,7 @@ Kafka. The whole pipeline is everything: Kafka, four services, the indexer and E
 searchable document to the last. Printed are ratios of articles a second; the bare loop is measured before, between
 and after the others, since no absolute figure of a shared machine means anything.
 
-Texts: news articles of the evaluation corpus beside the checkout where there is one, else the sample articles with
-a number put into each paragraph, so that no paragraph is twice the same.
+Texts: `load_texts` of articles.py, articles of 400 to 700 words.
 """
 
 from __future__ import annotations
@@ -36,7 +35,7 @@ from services.embedded.ports import choose_ports
 from services.embedded.servers import ElasticsearchServer, KafkaServer
 from services.tagger.settings import TaggerSettings
 from services.tagger.spacy_model import load_model
-from tests.bench.articles import news, samples
+from tests.bench.articles import Text, Texts, load_texts
 from tests.bench.repeats import rate
 from tests.live.harness import SERVICES, Pipeline, wait_until
 
@@ -44,15 +43,9 @@ WARM_UP = 64
 """Articles that pass before the clock starts: models are loaded, classes are compiled."""
 
 
-def texts(count: int) -> list[str]:
-    """`count` articles of 400 to 700 words."""
-    if found := news():
-        return [text for text in found if 400 <= len(text.split()) <= 700][:count]
-    bodies = samples()
-    return [
-        "\n\n".join(f"{part} ({number})" for part in bodies[number % len(bodies)].split("\n") if part)
-        for number in range(count)
-    ]
+def load_articles(count: int) -> Texts:
+    """Load articles of 400 to 700 words."""
+    return load_texts("articles", count, min_words=400, max_words=700)
 
 
 # ---------------------------------------------------------------- the model alone
@@ -113,7 +106,7 @@ def servers() -> Iterator[Pipeline]:
             elasticsearch.stop()
 
 
-def tagger(articles: Sequence[str], processes: int) -> float:
+def tagger(articles: Sequence[Text], processes: int) -> float:
     """Articles a second of the tagger alone, all waiting in Kafka."""
     with servers() as pipeline:
         pipeline.send([deduped(text, number) for number, text in enumerate(articles)], ARTICLES_DEDUPED.name)
@@ -121,7 +114,7 @@ def tagger(articles: Sequence[str], processes: int) -> float:
         return rate(pipeline, ["tagger"], len(articles))
 
 
-def whole(articles: Sequence[str], processes: int) -> float:
+def whole(articles: Sequence[Text], processes: int) -> float:
     """Articles a second of the pipeline, from the first searchable document to the last, all waiting in Kafka."""
     with servers() as pipeline:
         pipeline.start(*SERVICES, TAGGER_PROCESSES=str(processes))
@@ -144,15 +137,15 @@ def whole(articles: Sequence[str], processes: int) -> float:
             return (len(articles) - first) / (time.perf_counter() - began)
 
 
-def deduped(text: str, number: int) -> bytes:
+def deduped(text: Text, number: int) -> bytes:
     """A record of `articles-deduped`."""
-    parts = [part for part in text.split("\n") if part.strip()]
+    parts = [part for part in text.content.split("\n") if part.strip()]
     return write_record(
         DedupedArticle(
             id=f"{number:032x}",
             revision=1,
             received=datetime(2026, 3, 1, tzinfo=UTC),
-            publisher="bench.example",
+            publisher=text.publisher,
             language="en",
             language_confidence=1,
             kept=tuple(Paragraph(index=index, text=part) for index, part in enumerate(parts)),
@@ -160,27 +153,29 @@ def deduped(text: str, number: int) -> bytes:
     )
 
 
-def _record(text: str, name: str) -> RawArticle:
+def _record(text: Text, name: str) -> RawArticle:
     producer = "warm" if name.startswith("warm") else "bench"
-    return RawArticle(publisher="bench.example", id=name, body=text, producer=producer)
+    return RawArticle(publisher=text.publisher, id=name, body=text.content, producer=producer)
 
 
 def main() -> None:
     """Print the ratios, and what they are made of."""
     arguments = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    arguments.add_argument("--articles", type=int, default=3000)
+    arguments.add_argument("--size", type=int, default=2000, help="articles (default 2000)")
     arguments.add_argument("--processes", type=int, default=os.cpu_count() or 2)
     given = arguments.parse_args()
-    articles, processes = texts(given.articles), given.processes
-    words = sum(len(text.split()) for text in articles) / len(articles)
-    third = len(articles) // 3
-    before = model_alone(articles[:third], processes)
-    service = tagger(articles, processes)
-    between = model_alone(articles[third : 2 * third], processes)
-    pipeline = whole(articles, processes)
-    after = model_alone(articles[2 * third :], processes)
-    default = model_alone(articles[: third // 2], processes, tuned=False)
-    print(f"articles            {len(articles)}, {words:.0f} words each, {processes} processes")
+    texts, processes = load_articles(given.size), given.processes
+    print(texts.source, flush=True)
+    contents = texts.contents
+    words = sum(len(content.split()) for content in contents) / len(contents)
+    third = len(contents) // 3
+    before = model_alone(contents[:third], processes)
+    service = tagger(texts.texts, processes)
+    between = model_alone(contents[third : 2 * third], processes)
+    pipeline = whole(texts.texts, processes)
+    after = model_alone(contents[2 * third :], processes)
+    default = model_alone(contents[: third // 2], processes, tuned=False)
+    print(f"articles            {len(contents)}, {words:.0f} words each, {processes} processes")
     print(f"spaCy as it comes   {default:.1f} articles/s")
     print(f"bare loop           {before:.1f}, {between:.1f}, {after:.1f} articles/s")
     print(f"tagger as a service {service:.1f} articles/s")

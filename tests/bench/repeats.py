@@ -32,7 +32,7 @@ from services.embedded.servers import ElasticsearchServer, KafkaServer
 from services.linker.core import Shard, Stories, home_of, spread
 from services.linker.settings import LinkerSettings
 from services.runtime.partition_store import StateFolder
-from tests.bench.articles import news, samples
+from tests.bench.articles import Text, load_texts
 from tests.live.harness import Pipeline
 from tests.live.test_boilerplate import send
 
@@ -44,6 +44,9 @@ SAVED_TOGETHER = 100
 """Articles between two writes to disk: a batch."""
 
 PARTITIONS = 6
+
+SIZES = (10_000, 100_000, 1_000_000)
+"""Distinct paragraphs in the state when it is measured."""
 
 
 def distinct_articles(chance: random.Random) -> Iterator[DedupedArticle]:
@@ -124,22 +127,15 @@ def state(sizes: list[int]) -> None:
             done = count
 
 
-def texts(count: int) -> list[str]:
-    if found := news():
-        return found[:count]
-    bodies = samples()
-    return [bodies[number % len(bodies)].replace(". ", f" {number}. ") for number in range(count)]
-
-
-def clean(number: int, text: str) -> CleanArticle:
-    parts = [part for part in text.split("\n") if part.strip()]
+def clean(number: int, text: Text) -> CleanArticle:
+    parts = [part for part in text.content.split("\n") if part.strip()]
     time_ = datetime(2026, 3, 1, tzinfo=UTC) + timedelta(minutes=number)
     return CleanArticle(
         id=f"{number:032x}",
         revision=1,
         received=time_,
         published=time_,
-        publisher=f"paper-{number % 40}.example",
+        publisher=text.publisher,
         language="en",
         language_confidence=1,
         kept=tuple(Paragraph(index=index, text=part) for index, part in enumerate(parts)),
@@ -168,7 +164,8 @@ def rate(pipeline: Pipeline, names: list[str], count: int) -> float:
     return count * (total - done) / total / (now - first)
 
 
-def services(count: int, processes: int) -> None:
+def services(texts: list[Text], processes: int) -> None:
+    count = len(texts)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         ports = choose_ports(["kafka", "controller", "elasticsearch", "transport"], {})
@@ -179,7 +176,7 @@ def services(count: int, processes: int) -> None:
         try:
             pipeline = Pipeline(kafka.address, elasticsearch.address, "", folder)
             pipeline.set_up()
-            send(pipeline, [clean(number, text) for number, text in enumerate(texts(count))])
+            send(pipeline, [clean(number, text) for number, text in enumerate(texts)])
             repeats = rate(pipeline, ["deduper", "linker"], count)
             pipeline.environment["TAGGER_PROCESSES"] = str(processes)
             tagger = rate(pipeline, ["tagger"], count)
@@ -193,16 +190,21 @@ def services(count: int, processes: int) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--paragraphs", type=int, nargs="*", default=[10_000, 100_000, 1_000_000])
     parser.add_argument(
-        "--articles", type=int, default=3_000, help="that go through the services; 0 leaves them out"
+        "--paragraphs", type=int, nargs="*", help=f"sizes of the state (default {SIZES}, up to 500 SIZE)"
+    )
+    parser.add_argument(
+        "--size", type=int, default=2_000, help="articles through the services (default 2000); 0 leaves them out"
     )
     parser.add_argument("--processes", type=int, default=2, help="of the tagger")
     given = parser.parse_args()
-    if given.paragraphs:
-        state(given.paragraphs)
-    if given.articles:
-        services(given.articles, given.processes)
+    texts = load_texts("articles", given.size)
+    print(texts.source, flush=True)
+    sizes = [size for size in SIZES if size <= 500 * given.size] if given.paragraphs is None else given.paragraphs
+    if sizes:
+        state(sizes)
+    if given.size:
+        services(texts.texts, given.processes)
 
 
 if __name__ == "__main__":

@@ -6,8 +6,7 @@ confirmed. (2) From WARC to clean article: two readers, and the cleaner's work i
 runs before all processes are up. Printed are the rates and their ratio; no absolute figure of a shared machine
 means anything.
 
-Pages: the saved ones of the evaluation data beside the checkout, repeated under URLs of their own with no paragraph
-twice the same; else pages made of the sample articles.
+Pages: `load_texts` of articles.py, 300 of them, repeated under other URLs with no paragraph twice the same.
 """
 
 from __future__ import annotations
@@ -39,10 +38,11 @@ from services.producer.core import Found, to_record
 from services.producer.settings import ProducerSettings
 from services.producer.source import Run
 from services.producer.sources.warc import Warc
-from services.runtime.stage import Failure, Task, _run_chunk, _start_child
+from services.runtime.step import Failure, Task, run_chunk, start_child
 from services.setup.app import set_up_topics
 from services.setup.settings import SetupSettings
-from tests.bench.cleaner import STORED, _varied, pages
+from tests.bench.articles import load_texts
+from tests.bench.cleaner import PAGES, STORED, _varied
 
 PROCESSES = 2
 CHUNK = 16
@@ -122,7 +122,7 @@ def with_kafka(path: Path) -> Rate:
 
 def _clean(tasks: Sequence[Task]) -> int:
     """The cleaner's work on a chunk, as its stage has it; returns how many became dead letters."""
-    return sum(isinstance(each, Failure) for each in _run_chunk(tasks))
+    return sum(isinstance(each, Failure) for each in run_chunk(tasks))
 
 
 def _extract(texts: Sequence[str]) -> int:
@@ -161,7 +161,7 @@ def _pool(initializer: Any, *arguments: Any) -> ProcessPool:
 def compare(path: Path, rounds: int) -> None:
     """Print both rates, and their ratio."""
     decoded = [item.article.html or "" for item in read(path)]
-    cleaner = _pool(_start_child, STAGE, CleanerSettings(kafka_bootstrap_servers="-"))
+    cleaner = _pool(start_child, STAGE, CleanerSettings(kafka_bootstrap_servers="-"))
     bare = _pool(_start_bare)
     spent = {"bare": 0.0, "ours": 0.0}
     dead = 0
@@ -189,18 +189,18 @@ def compare(path: Path, rounds: int) -> None:
 def main() -> None:
     """Print the figures that the options ask for."""
     arguments = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    arguments.add_argument("--pages", type=int, default=3_000, help="records of the WARC (default 3000)")
+    arguments.add_argument("--size", type=int, default=3_000, help="pages in the WARC (default 3000)")
     arguments.add_argument("--rounds", type=int, default=2, help="times that extraction is compared")
     arguments.add_argument("--kafka", action="store_true", help="also send to a real broker")
     arguments.add_argument("--only", choices=["source", "extraction"], help="one of the two parts")
     given = arguments.parse_args()
+    texts = load_texts("pages", min(PAGES, given.size))
+    print(texts.source, flush=True)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "pages.warc.gz"
-        size = write_warc(path, pages(), given.pages) / 2**20
+        size = write_warc(path, texts.contents, given.size) / 2**20
         packed = path.stat().st_size / 2**20
-        print(
-            f"{given.pages} pages, {size:.0f} MiB of HTML in {packed:.0f} MiB, {os.cpu_count()} cores", flush=True
-        )
+        print(f"{given.size} pages, {size:.0f} MiB of HTML in {packed:.0f} MiB, {os.cpu_count()} cores", flush=True)
         if given.only != "extraction":
             for _ in range(given.rounds):
                 print(f"source alone          {source_alone(path)}", flush=True)

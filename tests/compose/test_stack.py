@@ -22,7 +22,7 @@ from schemas.identity import article_id
 from services.embedded.ports import choose_ports
 from services.producer.core import Found
 from services.producer.sources.files import read_files
-from tests.bench.pipeline import texts
+from tests.bench.articles import distinct_texts
 from tests.compose.engine import is_lab
 from tests.compose.stack import IMAGES, ONE_SHOTS, OURS, SERVERS, Stack, command_lines, inspected
 from tests.live.harness import ROOT, SERVICES, judge, steady, wait_until
@@ -53,7 +53,7 @@ class Sent:
                 body=text,
                 headline=f"Article {number}, {name}",
             )
-            for number, text in enumerate(texts(ARTICLES))
+            for number, text in enumerate(distinct_texts(ARTICLES))
         ]
         broken = [b"not json " + name.encode(), b'{"publisher": "%s"}' % name.encode()]
         self.good += articles

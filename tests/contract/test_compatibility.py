@@ -262,21 +262,20 @@ def _inside(field: str, name: str) -> str:
 # ---------------------------------------------------------------- what is promised, kept
 
 
-@pytest.mark.parametrize("name", AS_RELEASED)
-def test_what_was_released_is_not_changed(name: str) -> None:
-    assert sha256((FOLDER / name).read_bytes()).hexdigest() == AS_RELEASED[name]
-    assert {path.name for path in FOLDER.iterdir()} == AS_RELEASED.keys()
+def test_what_was_released_is_not_changed() -> None:
+    assert {path.name: sha256(path.read_bytes()).hexdigest() for path in FOLDER.iterdir()} == AS_RELEASED
 
 
-@pytest.mark.parametrize("record", RECORDS, ids=lambda record: record.name)
-def test_a_released_record_is_read_and_means_the_same(record: ReleasedRecord) -> None:
-    assert changed_meaning(record) == []
+def test_released_records_are_read_and_mean_the_same() -> None:
+    changed = {record.name: changed_meaning(record) for record in RECORDS}
+    assert {name: fields for name, fields in changed.items() if fields} == {}
 
 
-@pytest.mark.parametrize("record", RECORDS, ids=lambda record: record.name)
-def test_a_released_record_fits_both_schemas(record: ReleasedRecord) -> None:
-    RELEASED_VALIDATOR.validate(json.loads(record.value))
-    Draft202012Validator(TODAY).validate(json.loads(record.value))
+def test_released_records_fit_both_schemas() -> None:
+    today = Draft202012Validator(TODAY)
+    values = {record.name: json.loads(record.value) for record in RECORDS}
+    assert [name for name, value in values.items() if not RELEASED_VALIDATOR.is_valid(value)] == []
+    assert [name for name, value in values.items() if not today.is_valid(value)] == []
 
 
 def test_the_released_records_use_every_field_and_every_example() -> None:
@@ -622,7 +621,6 @@ def test_there_are_values_for_each_released_field() -> None:
     assert STRATEGIES.keys() == RELEASED["properties"].keys()
 
 
-@settings(deadline=None, max_examples=300)
 @given(sent())
 def test_whatever_the_released_schema_takes_is_taken_today(record: dict[str, Any]) -> None:
     assert refusal_of(record) is None
@@ -643,7 +641,7 @@ class SmallLanguages(RawArticle):
 
 
 class NoPort(RawArticle):
-    url: Annotated[str, AfterValidator(lambda value: _refuse(":8" in value[8:], value))] | None = None
+    url: Annotated[str, AfterValidator(lambda value: _refuse(":" in value[8:], value))] | None = None
 
 
 class ZonedTimes(RawArticle):

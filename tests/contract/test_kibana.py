@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import copy
 import json
-import os
 import re
 from collections.abc import Callable
 from fnmatch import fnmatch
@@ -12,7 +11,7 @@ from typing import Any
 import pytest
 
 from deploy.kibana import build as builder
-from deploy.kibana.lint import Problem, lint, other_properties, shipped_properties
+from deploy.kibana.lint import lint, other_properties, shipped_properties
 from deploy.kibana.newsroom import CONTROLS, DEAD_COLUMNS, DEAD_CONTROLS, DEAD_LETTERS, DEAD_PANELS, OBJECTS, PANELS
 from deploy.kibana.shapes import encode
 from schemas.article import Reason
@@ -20,7 +19,6 @@ from schemas.document import DEAD_LETTERS_ALIAS, INDEX_ALIAS, STANDBY_ALIAS, Dea
 from schemas.topics import ARTICLES_DLQ
 
 SHIPPED = builder.TARGET.read_text(encoding="utf-8")
-SAMPLES = Path(__file__).parents[3] / "shared/kibana-samples"
 
 Json = dict[str, Any]
 
@@ -374,17 +372,17 @@ BROKEN: list[tuple[int, str, str, Break]] = [
 ]
 
 
-@pytest.mark.parametrize(
-    ("rule", "says", "damage"),
-    [(r, s, d) for r, _, s, d in BROKEN],
-    ids=[f"{r} {name}" for r, name, _, _ in BROKEN],
-)
-def test_a_broken_copy_fails_by_its_rule(rule: int, says: str, damage: Break) -> None:
-    broken = Copy()
-    assert lint(broken.text(), shipped_properties(), other_properties()) == []
-    damage(broken)
-    found = lint(broken.text(), shipped_properties(), other_properties())
-    assert [problem for problem in found if problem.rule == rule and says in str(problem)], found
+def test_broken_copies_fail_by_their_rules() -> None:
+    missed = {}
+    for rule, name, message, damage in BROKEN:
+        broken = Copy()
+        damage(broken)
+        found = lint(broken.text(), shipped_properties(), other_properties())
+        if not any(problem.rule == rule and message in str(problem) for problem in found):
+            missed[rule, name] = found
+
+    assert missed == {}
+    assert lint(Copy().text(), shipped_properties(), other_properties()) == []
 
 
 def test_all_nine_rules_are_broken() -> None:
@@ -414,108 +412,3 @@ def test_any_key_of_a_flattened_field_is_a_field() -> None:
     copied.search["attributes"]["columns"] += ["extra.desk", "_id"]
     copied.columns("people")["name"]["sourceField"] = "extra.desk"
     assert lint(copied.text(), shipped_properties(), other_properties()) == []
-
-
-# --- Real dashboards ----------------------------------------------------------------------------------------------
-
-SAMPLE_FIELDS = {
-    "@timestamp": "date",
-    "data_stream.dataset": "constant_keyword",
-    "event.action": "keyword",
-    "event.code": "keyword",
-    "host.name": "keyword",
-    "related.user": "keyword",
-    "source.domain": "keyword",
-    "source.geo.country_iso_code": "keyword",
-    "source.geo.location": "geo_point",
-    "source.ip": "ip",
-    "system.auth.ssh.event": "keyword",
-    "system.auth.ssh.method": "keyword",
-    "system.cpu.total.norm.pct": "scaled_float",
-    "system.cpu.user.norm.pct": "scaled_float",
-    "system.fsstat.total_size.total": "long",
-    "system.fsstat.total_size.used": "long",
-    "system.memory.actual.used.pct": "scaled_float",
-    "system.network.in.bytes": "long",
-    "system.network.out.bytes": "long",
-    "system.process.cpu.total.norm.pct": "scaled_float",
-    "user.domain": "keyword",
-    "user.name": "keyword",
-    "winlog.event_data.SubjectUserName": "keyword",
-    "winlog.event_data.TargetUserName": "keyword",
-    "winlog.logon.type": "keyword",
-    "winlog.provider_name": "keyword",
-}
-
-
-def sample_text(sample: Json) -> str:
-    """The sample as a line to import, with stand-ins for the objects that it refers to."""
-    item = encoded(sample)
-    references = [*item["references"], *inner_references(sample["attributes"])]
-    targets = {(each["type"], each["id"]) for each in references} - {(item["type"], item["id"])}
-    versions = {"index-pattern": "8.0.0", "tag": "8.0.0", "dashboard": "8.9.0"}
-    stand_ins = [
-        {
-            "type": kind,
-            "id": identity,
-            "attributes": {"title": identity},
-            "references": [],
-            "coreMigrationVersion": "8.8.0",
-            "typeMigrationVersion": versions[kind],
-        }
-        for kind, identity in sorted(targets)
-    ]
-    return "".join(f"{encode(each)}\n" for each in [item, *stand_ins])
-
-
-def encoded(value: Any) -> Any:
-    """The value with what stands under a key in JSON as a string, as Kibana exports it."""
-    if isinstance(value, list):
-        return [encoded(inner) for inner in value]
-    if not isinstance(value, dict):
-        return value
-    inside = {key: encoded(inner) for key, inner in value.items()}
-    return {
-        key: encode(inner) if key.endswith("JSON") and not isinstance(inner, str) else inner
-        for key, inner in inside.items()
-    }
-
-
-def inner_references(attributes: Json) -> list[Json]:
-    contents = [panel["embeddableConfig"].get("attributes", {}) for panel in attributes["panelsJSON"]]
-    return [each for content in contents for each in content.get("references", [])]
-
-
-def samples() -> list[Json]:
-    """The real dashboards; without them the tests are skipped, but in CI, which has them, they fail."""
-    paths = sorted(SAMPLES.glob("*.json"))
-    if not paths:
-        reason = f"no real dashboards at {SAMPLES}"
-        if os.environ.get("CI") == "true":
-            pytest.fail(reason)
-        pytest.skip(reason)
-    return [json.loads(path.read_bytes()) for path in paths]
-
-
-def lint_sample(sample: Json, fields: dict[str, str]) -> list[Problem]:
-    return lint(sample_text(sample), {name: {"type": kind} for name, kind in fields.items()})
-
-
-def test_the_shapes_of_real_dashboards_are_accepted() -> None:
-    for sample in samples():
-        assert lint_sample(sample, SAMPLE_FIELDS) == []
-
-
-def test_the_real_dashboards_hold_what_ours_are_compared_with() -> None:
-    panels = [panel for sample in samples() for panel in sample["attributes"]["panelsJSON"]]
-    charts = {panel["embeddableConfig"].get("attributes", {}).get("visualizationType") for panel in panels}
-    assert {placed.panel.kind for placed in PANELS} <= {panel["type"] for panel in panels}
-    assert {"lnsXY", "lnsPie"} <= charts
-
-
-@pytest.mark.parametrize("field", SAMPLE_FIELDS)
-def test_each_field_of_a_real_dashboard_is_looked_for(field: str) -> None:
-    fields = {name: kind for name, kind in SAMPLE_FIELDS.items() if name != field}
-    found = [problem for sample in samples() for problem in lint_sample(sample, fields)]
-    assert {problem.rule for problem in found} == {7}
-    assert all(f"the field {field}," in problem.says for problem in found)

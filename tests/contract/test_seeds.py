@@ -111,12 +111,9 @@ def made() -> dict[str, list[TaggedArticle]]:
 Pairs = list[tuple[TaggedArticle, Expectation]]
 
 
-@pytest.fixture
-def pairs(seed: str, made: dict[str, list[TaggedArticle]]) -> Pairs:
-    return list(zip(made[seed], expectations(seed), strict=True))
-
-
-each_seed = pytest.mark.parametrize("seed", seeds())
+@pytest.fixture(scope="module")
+def pairs(made: dict[str, list[TaggedArticle]]) -> Pairs:
+    return [pair for seed in seeds() for pair in zip(made[seed], expectations(seed), strict=True)]
 
 
 def test_there_are_at_least_a_dozen_articles() -> None:
@@ -134,72 +131,71 @@ def test_an_expectation_is_no_article() -> None:
     assert len(read) == sum(len(expectations(seed)) for seed in seeds())
 
 
-@each_seed
-def test_the_expectation_is_of_this_seed_and_agrees_with_itself(seed: str) -> None:
-    for expected in expectations(seed):
-        assert expected.article == seed
-        assert expected.kept + len(expected.dropped) == expected.paragraphs
-        listed = [name for group in expected.names.values() for name in group]
-        assert len(set(listed)) == len(listed)
+def test_expectations_are_of_their_seed_and_agree_with_themselves() -> None:
+    for seed in seeds():
+        for expected in expectations(seed):
+            assert expected.article == seed
+            assert expected.kept + len(expected.dropped) == expected.paragraphs, seed
+            listed = [name for group in expected.names.values() for name in group]
+            assert len(set(listed)) == len(listed), seed
 
 
-@each_seed
-def test_what_must_be_gone_stands_in_the_seed(seed: str) -> None:
-    articles = [one.article for one in read_files([SEEDS / seed], "local-files", "seeds") if isinstance(one, Found)]
-    for article, expected in zip(articles, expectations(seed), strict=True):
-        given = article.body or article.html or ""
-        assert [text for text in expected.body_excludes if text not in given] == []
+def test_what_must_be_gone_stands_in_the_seed() -> None:
+    for seed in seeds():
+        found = [
+            item.article for item in read_files([SEEDS / seed], "local-files", "seeds") if isinstance(item, Found)
+        ]
+        for article, expected in zip(found, expectations(seed), strict=True):
+            given = article.body or article.html or ""
+            assert [text for text in expected.body_excludes if text not in given] == [], seed
 
 
-@each_seed
 def test_paragraphs_are_kept_and_dropped(pairs: Pairs) -> None:
     for article, expected in pairs:
-        dropped = [(each.index, each.reason, each.repeats) for each in article.dropped]
-        assert dropped == [(each.index, each.reason, each.repeats) for each in expected.dropped]
+        name = expected.article
+        dropped = [(paragraph.index, paragraph.reason, paragraph.repeats) for paragraph in article.dropped]
+        assert dropped == [(drop.index, drop.reason, drop.repeats) for drop in expected.dropped], name
         for paragraph, drop in zip(article.dropped, expected.dropped, strict=True):
-            assert paragraph.text.startswith(drop.starts_with)
-        assert len(article.kept) == expected.kept
-        indices = sorted([each.index for each in article.kept] + [each.index for each in article.dropped])
-        assert indices == list(range(expected.paragraphs))
+            assert paragraph.text.startswith(drop.starts_with), name
+        assert len(article.kept) == expected.kept, name
+        indices = sorted([kept.index for kept in article.kept] + [drop.index for drop in article.dropped])
+        assert indices == list(range(expected.paragraphs)), name
 
 
-@each_seed
 def test_text_is_repaired_and_the_page_around_it_gone(pairs: Pairs) -> None:
     for article, expected in pairs:
-        assert [text for text in expected.body_contains if text not in article.body] == []
-        assert [text for text in expected.body_excludes if text in article.body] == []
+        missing = [text for text in expected.body_contains if text not in article.body]
+        left_in = [text for text in expected.body_excludes if text in article.body]
+        assert (missing, left_in) == ([], []), expected.article
 
 
-@each_seed
-def test_metadata(pairs: Pairs) -> None:
+def test_metadata_is_read(pairs: Pairs) -> None:
     for article, expected in pairs:
-        assert article.language == expected.language
-        assert list(article.flags) == expected.flags
-        assert article.entities is expected.entities
+        assert article.language == expected.language, expected.article
+        assert list(article.flags) == expected.flags, expected.article
+        assert article.entities is expected.entities, expected.article
         for name in ("headline", "published", "url", "revision"):
             if (value := getattr(expected, name)) is not None:
-                assert getattr(article, name) == value
+                assert getattr(article, name) == value, expected.article
 
 
-@each_seed
 def test_names_are_found_and_of_one_kind(pairs: Pairs) -> None:
     for article, expected in pairs:
         found = names(article)
         for label, listed in expected.names.items():
             others = set().union(*(group for other, group in found.items() if other is not label))
-            assert set(listed) - found[label] == set()
-            assert set(listed) & others == set()
+            assert set(listed) - found[label] == set(), expected.article
+            assert set(listed) & others == set(), expected.article
 
 
-@each_seed
 def test_mentions_are_where_they_say(pairs: Pairs) -> None:
     for article, expected in pairs:
-        entities = {one.id: one.count for one in article.people + article.organisations}
-        entities |= {one.id: one.count for one in article.places}
-        assert bool(entities) == any(expected.names.values())
+        entities = {entity.id: entity.count for entity in article.people + article.organisations}
+        entities |= {place.id: place.count for place in article.places}
+        assert bool(entities) == any(expected.names.values()), expected.article
         for mention in article.mentions:
-            assert article.body[mention.start : mention.end] == mention.text
-        assert Counter(mention.entity_id for mention in article.mentions) == entities
+            assert article.body[mention.start : mention.end] == mention.text, expected.article
+        assert Counter(mention.entity_id for mention in article.mentions) == entities, expected.article
 
 
 def test_of_the_revisions_of_an_article_the_largest_wins(made: dict[str, list[TaggedArticle]]) -> None:

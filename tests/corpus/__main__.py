@@ -12,12 +12,12 @@ import structlog
 MANIFEST = "manifest.json"
 
 
-def write(folder: Path) -> None:
+def write(folder: Path, *, small: bool = False) -> None:
     """Every file, in a folder of its name, and the list of them without what is expected."""
-    from tests.corpus.cases import CASES  # noqa: PLC0415 - their bytes are not to be in the memory of a run
+    from tests.corpus.cases import CASES, SMALL_CASES  # noqa: PLC0415 - their bytes are not to be in a run's memory
 
     given = []
-    for case in CASES:
+    for case in SMALL_CASES if small else CASES:
         file, digest = case.write(folder)
         given.append(
             {"name": case.name, "kind": case.kind, "file": str(file), "options": case.options, "digest": digest}
@@ -46,4 +46,8 @@ def _peak_mib() -> int:
 
 
 if __name__ == "__main__":
-    {"write": write, "run": run}[sys.argv[1]](Path(sys.argv[2]))
+    verb, target = sys.argv[1], Path(sys.argv[2])
+    if verb == "run":
+        run(target)
+    else:
+        write(target, small=verb == "write-small")

@@ -5,6 +5,7 @@ Which fixture to take:
 - `running`: all five services with their usual settings, started once. Tests are told apart by publishers and ids.
 - `module_pipeline`: topics and indices for a file of tests, which starts its services once.
 - `pipeline`, `new_pipeline`: topics and indices for one test, which may kill, stop and configure what it starts.
+- `indices`: indices for one test that needs no topic.
 - `broker`: a Kafka that a test may kill, with `broker_pipeline` on it.
 """
 
@@ -59,11 +60,15 @@ def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Servers]:
 
 
 @contextmanager
-def pipeline_in(folder: Path, kafka: str, elasticsearch: str) -> Iterator[Pipeline]:
+def pipeline_in(
+    factory: pytest.TempPathFactory, kafka: str, elasticsearch: str, has_topics: bool = True
+) -> Iterator[Pipeline]:
     """Topics and indices under a new prefix; at the end the processes are stopped and both are deleted."""
     prefix = f"t{uuid.uuid4().hex[:8]}-"
-    (folder / prefix).mkdir()
-    pipeline = Pipeline(kafka, elasticsearch, prefix, folder / prefix)
+    # Not in the folder of the test: its long name would leave no room for the path of a socket.
+    folder = factory.getbasetemp() / prefix
+    folder.mkdir()
+    pipeline = Pipeline(kafka, elasticsearch, prefix, folder, has_topics=has_topics)
     try:
         pipeline.set_up()
         yield pipeline
@@ -74,9 +79,9 @@ def pipeline_in(folder: Path, kafka: str, elasticsearch: str) -> Iterator[Pipeli
 
 
 @pytest.fixture
-def new_pipeline(servers: Servers, tmp_path: Path) -> Iterator[Callable[[], Pipeline]]:
+def new_pipeline(servers: Servers, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[], Pipeline]]:
     with ExitStack() as made:
-        yield lambda: made.enter_context(pipeline_in(tmp_path, servers.kafka, servers.elasticsearch))
+        yield lambda: made.enter_context(pipeline_in(tmp_path_factory, servers.kafka, servers.elasticsearch))
 
 
 @pytest.fixture
@@ -84,15 +89,21 @@ def pipeline(new_pipeline: Callable[[], Pipeline]) -> Pipeline:
     return new_pipeline()
 
 
+@pytest.fixture
+def indices(servers: Servers, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pipeline]:
+    with pipeline_in(tmp_path_factory, servers.kafka, servers.elasticsearch, has_topics=False) as made:
+        yield made
+
+
 @pytest.fixture(scope="module")
 def module_pipeline(servers: Servers, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pipeline]:
-    with pipeline_in(tmp_path_factory.mktemp("module"), servers.kafka, servers.elasticsearch) as made:
+    with pipeline_in(tmp_path_factory, servers.kafka, servers.elasticsearch) as made:
         yield made
 
 
 @pytest.fixture(scope="session")
 def _running(servers: Servers, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pipeline]:
-    with pipeline_in(tmp_path_factory.mktemp("running"), servers.kafka, servers.elasticsearch) as made:
+    with pipeline_in(tmp_path_factory, servers.kafka, servers.elasticsearch) as made:
         made.start(*SERVICES)
         yield made
 
@@ -124,8 +135,10 @@ def broker(_broker: KafkaServer) -> KafkaServer:
 
 
 @pytest.fixture
-def broker_pipeline(broker: KafkaServer, servers: Servers, tmp_path: Path) -> Iterator[Pipeline]:
-    with pipeline_in(tmp_path, broker.address, servers.elasticsearch) as made:
+def broker_pipeline(
+    broker: KafkaServer, servers: Servers, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Pipeline]:
+    with pipeline_in(tmp_path_factory, broker.address, servers.elasticsearch) as made:
         yield made
 
 

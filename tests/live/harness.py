@@ -26,7 +26,7 @@ from schemas.identity import article_id
 from schemas.topics import ARTICLES_RAW, TOPICS
 from services.cli.kafka_admin import DeadRecord, dead_records, lags
 from services.runtime.settings import ServiceSettings
-from services.setup.app import set_up
+from services.setup.app import set_up, set_up_index
 from services.setup.settings import SetupSettings
 
 ROOT = Path(__file__).parents[2]
@@ -50,18 +50,35 @@ class Pipeline:
     folder: Path
     environment: dict[str, str] = field(default_factory=dict)
     running: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
+    has_topics: bool = True
+    """False for indices alone, which are set up in a quarter of the time."""
+
+    @property
+    def setup_settings(self) -> SetupSettings:
+        return SetupSettings(
+            kafka_bootstrap_servers=self.kafka,
+            elasticsearch_url=self.elasticsearch,
+            newsflow_prefix=self.prefix,
+        )
 
     def set_up(self) -> None:
-        set_up(
-            SetupSettings(
-                kafka_bootstrap_servers=self.kafka,
-                elasticsearch_url=self.elasticsearch,
-                newsflow_prefix=self.prefix,
-            )
-        )
+        if self.has_topics:
+            set_up(self.setup_settings)
+        else:
+            with Elasticsearch(self.elasticsearch) as client:
+                set_up_index(client, self.setup_settings)
 
     def delete(self) -> None:
         """Delete topics and indices, so that the shared servers carry what running tests use. Best effort."""
+        if self.has_topics:
+            self._delete_topics()
+        with Elasticsearch(self.elasticsearch) as client:
+            names = ",".join(client.indices.get(index=f"{self.prefix}*"))
+            if names:
+                client.indices.delete(index=names)
+            client.options(ignore_status=404).indices.delete_index_template(name=f"{self.prefix}*")
+
+    def _delete_topics(self) -> None:
         with suppress(KafkaError, OSError):
             admin = KafkaAdminClient(
                 bootstrap_servers=self.kafka, request_timeout_ms=5_000, bootstrap_timeout_ms=5_000
@@ -70,10 +87,6 @@ class Pipeline:
                 admin.delete_topics([self.name(topic.name) for topic in TOPICS])
             finally:
                 admin.close()
-        with Elasticsearch(self.elasticsearch) as client:
-            names = ",".join(client.indices.get(index=f"{self.prefix}*"))
-            if names:
-                client.indices.delete(index=names)
 
     @property
     def settings(self) -> ServiceSettings:
@@ -126,7 +139,7 @@ class Pipeline:
             return None
         return answer
 
-    def wait_healthy(self, name: str, seconds: float = 60) -> None:
+    def wait_healthy(self, name: str, seconds: float = 120) -> None:
         def healthy() -> bool:
             if self.running[name].poll() is not None:
                 raise AssertionError(f"{name} exited {self.running[name].returncode}:\n{self.log(name)[-3000:]}")
@@ -192,21 +205,25 @@ class Pipeline:
     def wait_idle(self, seconds: float = 90, groups: Sequence[str] = SERVICES) -> None:
         """Until the committed offset is the end offset on every partition that `groups` read."""
 
-        def waiting() -> list[str]:
+        def waiting() -> dict[str, int] | str:
             try:
-                found = lags(self.settings)
-            except Exception as error:  # noqa: BLE001 - a broker that is away: not idle
-                return [repr(error)]
-            return [
-                f"{each.group} {each.lag}"
-                for each in found
-                if each.lag and each.group[len(self.prefix) :] in groups
-            ]
+                return {name: lag for name, lag in self.lags(groups).items() if lag}
+            except (KafkaError, LookupError, OSError) as error:  # a broker that does not answer: not idle
+                return repr(error)
 
         # Twice: a record may have been between two topics.
         wait_until(
             lambda: not waiting() and not waiting(), seconds, lambda: f"not idle: {waiting()}\n{self.tails()}"
         )
+
+    def lags(self, groups: Sequence[str] = SERVICES) -> dict[str, int]:
+        """Records that each of `groups` has not committed, by `topic group`."""
+        start = len(self.prefix)
+        return {
+            f"{found.topic[start:]} {found.group[start:]}": found.lag
+            for found in lags(self.settings)
+            if found.group[start:] in groups
+        }
 
     def wait_indexed(self, ids: Iterable[str], seconds: float = 60) -> dict[str, dict[str, Any]]:
         """Until the index has a document for each of `ids`; returns the documents by id."""

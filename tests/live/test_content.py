@@ -32,8 +32,7 @@ from schemas.topics import (
     Topic,
     publisher_partition,
 )
-from services.cli.kafka_admin import lags
-from tests.live.harness import ROOT, SERVICES, Pipeline, wait_until
+from tests.live.harness import ROOT, Pipeline, wait_until
 
 PUBLISHER = "p.example"
 TEXT = "The ferry sailed again on Monday."
@@ -41,17 +40,18 @@ NEWER = {"from_a_newer_stage": {"any": ["thing", 1]}, "rating": 5}
 """Fields that no version has yet."""
 
 
-def name_of(number: int) -> str:
-    return f"{number:032x}"
+def name_of(number: int, test: int = 0) -> str:
+    """An article id; tests that share a pipeline have numbers of their own."""
+    return f"{test:016x}{number:016x}"
 
 
-def article(name: str, text: str = TEXT) -> dict[str, Any]:
+def article(name: str, text: str = TEXT, publisher: str = PUBLISHER) -> dict[str, Any]:
     """Only what a record of an inner topic must have; a newer version need not write more."""
     return {
         "id": name,
         "revision": 1,
         "received": "2026-01-01T00:00:00Z",
-        "publisher": PUBLISHER,
+        "publisher": publisher,
         "language": "en",
         "language_confidence": 1,
         "kept": [{"index": 0, "text": text}],
@@ -61,17 +61,20 @@ def article(name: str, text: str = TEXT) -> dict[str, Any]:
 def newer(record: dict[str, Any]) -> dict[str, Any]:
     """The record as a newer version may write it."""
     if "kept" in record:
-        record = record | {"kept": [each | NEWER for each in record["kept"]]}
+        record = record | {"kept": [paragraph | NEWER for paragraph in record["kept"]]}
     return record | NEWER
 
 
-def write(pipeline: Pipeline, topic: Topic, value: Any, key: str | None = None) -> None:
+def write(pipeline: Pipeline, topic: Topic, value: Any, key: str | None = None) -> str:
+    """Returns the record's `topic/partition/offset`."""
     producer = pipeline.producer()
-    partition = publisher_partition(PUBLISHER, topic.partitions) if topic is ARTICLES_CLEAN else None
+    partition = publisher_partition(value["publisher"], topic.partitions) if topic is ARTICLES_CLEAN else None
     key = key if key is not None else value["id"]
     text = json.dumps(value).encode()
-    producer.send(pipeline.name(topic.name), key=key.encode(), value=text, partition=partition).get(timeout=60)
+    future = producer.send(pipeline.name(topic.name), key=key.encode(), value=text, partition=partition)
+    place = future.get(timeout=60)
     producer.close()
+    return f"{place.topic}/{place.partition}/{place.offset}"
 
 
 def mapping(pipeline: Pipeline) -> dict[str, Any]:
@@ -82,32 +85,38 @@ def mapping(pipeline: Pipeline) -> dict[str, Any]:
 # ---------------------------------------------------------------- records of another version
 
 
-def test_t21_records_of_a_newer_version_are_indexed(pipeline: Pipeline) -> None:
+def test_record_of_a_newer_version_is_indexed(running: Pipeline) -> None:
     """Break: refuse what is not known on an inner topic (`extra="ignore"` -> `extra="forbid"` of `Inner`)."""
-    before = mapping(pipeline)
-    pipeline.start(*SERVICES)
-    clean, deduped, tagged, gone = (name_of(number) for number in range(4))
-    write(pipeline, ARTICLES_CLEAN, newer(article(clean, "The harbour was open on Tuesday.")))
-    write(pipeline, ARTICLES_DEDUPED, newer(article(deduped, "The market was closed on Friday.")))
-    write(pipeline, ARTICLES_TAGGED, newer(article(tagged)))
-    write(pipeline, ARTICLES_TAGGED, newer(article(gone)))
-    prints = {"id": name_of(9), "revision": 1, "offset": 0, "time": "2026-01-01T00:00:00Z", "total": 0}
-    write(pipeline, ARTICLES_FINGERPRINTS, [newer(prints | {"fingerprints": []})], "any")
-    write(pipeline, ARTICLES_OVERLAPS, [newer({"kind": "follow", "id": name_of(8), "follower": name_of(9)})], "any")
-    pipeline.wait_idle()
+    publisher = "newer.example"
+    before = mapping(running)
+    clean, deduped, tagged, retracted, follower = (name_of(number, test=21) for number in range(5))
+    prints = {"id": follower, "revision": 1, "offset": 0, "time": "2026-01-01T00:00:00Z", "total": 0}
+    follow = {"kind": "follow", "id": name_of(8, test=21), "follower": follower}
+    places = [
+        write(running, ARTICLES_CLEAN, newer(article(clean, "The harbour was open on Tuesday.", publisher))),
+        write(running, ARTICLES_DEDUPED, newer(article(deduped, "The market was closed on Friday.", publisher))),
+        write(running, ARTICLES_TAGGED, newer(article(tagged, publisher=publisher))),
+        write(running, ARTICLES_TAGGED, newer(article(retracted, publisher=publisher))),
+        write(running, ARTICLES_FINGERPRINTS, [newer(prints | {"fingerprints": []})], "any"),
+        write(running, ARTICLES_OVERLAPS, [newer(follow)], "any"),
+    ]
+    running.wait_idle()
     person = newer({"id": "person:ada-marsh", "name": "Ada Marsh", "count": 1})
     found = {"id": tagged, "revision": 1, "body_digest": digest_of_body(TEXT), "versions": {"tagger": "9"}}
-    write(pipeline, ARTICLES_RETAGGED, newer(found | {"people": [person]}))
-    write(pipeline, ARTICLES_STORIES, newer({"id": tagged, "story_id": clean}))
-    write(pipeline, ARTICLES_RETRACTED, newer({"id": gone, "time": "2026-01-02T00:00:00Z", "by": "producer"}))
-    pipeline.wait_idle()
-    documents = pipeline.documents()
+    retraction = {"id": retracted, "time": "2026-01-02T00:00:00Z", "by": "producer"}
+    places += [
+        write(running, ARTICLES_RETAGGED, newer(found | {"people": [person]})),
+        write(running, ARTICLES_STORIES, newer({"id": tagged, "story_id": clean})),
+        write(running, ARTICLES_RETRACTED, newer(retraction)),
+    ]
+    running.wait_idle()
+    documents = running.documents([publisher])
     assert documents.keys() == {clean, deduped, tagged}
-    assert [each["name"] for each in documents[tagged]["people"]] == ["Ada Marsh"]
+    assert [person["name"] for person in documents[tagged]["people"]] == ["Ada Marsh"]
     assert documents[tagged]["pipeline"]["story_id"] == clean
     assert "from_a_newer_stage" not in json.dumps(documents)
-    assert pipeline.dead() == []
-    assert mapping(pipeline) == before
+    assert running.dead(places) == []
+    assert mapping(running) == before
 
 
 RETYPED: list[tuple[Topic, Any, str]] = [
@@ -121,27 +130,25 @@ RETYPED: list[tuple[Topic, Any, str]] = [
 """A record of each topic that the way of an article goes through, with a field of another type."""
 
 
-def test_t21_a_field_of_another_type_is_a_dead_letter_that_names_it(pipeline: Pipeline) -> None:
+def test_field_of_another_type_is_a_dead_letter_that_names_it(running: Pipeline) -> None:
     """Break: read the reason without its field (in `_problem`, `f"{field[:SHOWN_NAME]}: {text}"` -> `text`)."""
-    before = mapping(pipeline)
-    pipeline.start(*SERVICES)
-    good = name_of(1)
-    for topic, record, _ in RETYPED:
-        write(pipeline, topic, record)
-    write(pipeline, ARTICLES_TAGGED, article(good))
-    pipeline.wait_idle()
-    told = {each.letter.topic.removeprefix(pipeline.prefix): each for each in pipeline.dead()}
-    assert told.keys() == {topic.name for topic, _, _ in RETYPED}
+    before = mapping(running)
+    good = name_of(1, test=22)
+    places = [write(running, topic, record) for topic, record, _ in RETYPED]
+    write(running, ARTICLES_TAGGED, article(good, publisher="retyped.example"))
+    letters = {record.letter.topic.removeprefix(running.prefix): record for record in running.wait_dead(places)}
+    assert letters.keys() == {topic.name for topic, _, _ in RETYPED}
     for topic, record, field in RETYPED:
-        letter = told[topic.name]
+        letter = letters[topic.name]
         assert letter.letter.reason == "invalid_record"
         assert letter.letter.error.startswith(f"{field}: "), letter.letter.error
         assert json.loads(letter.value or b"") == record
-    assert pipeline.documents().keys() == {good}
-    assert mapping(pipeline) == before
+    running.wait_indexed([good])
+    assert running.get([record["id"] for _, record, _ in RETYPED]) == {}
+    assert mapping(running) == before
 
 
-def test_t21_a_newer_indexer_waits_for_an_index_of_an_older_version(pipeline: Pipeline) -> None:
+def test_newer_indexer_waits_for_an_index_of_an_older_version(pipeline: Pipeline) -> None:
     """It would else refuse every document: all articles would be dead letters.
 
     Break: in `Indexer.run` leave out `self._wait_for_the_index()`.
@@ -165,17 +172,17 @@ def test_t21_a_newer_indexer_waits_for_an_index_of_an_older_version(pipeline: Pi
     write(pipeline, ARTICLES_RETRACTED, {"id": name_of(2), "time": "2026-01-02T00:00:00Z", "by": "producer"})
     pipeline.start("indexer", wait=False)
 
-    def told() -> bool:
+    def is_named() -> bool:
         health = pipeline.health_of("indexer")
         return bool(health and not health["ok"] and "history, retracted" in str(health["reason"]))
 
-    wait_until(told, 60, lambda: f"{pipeline.health_of('indexer')} {pipeline.log('indexer')[-2000:]}")
+    wait_until(is_named, 60, lambda: f"{pipeline.health_of('indexer')} {pipeline.log('indexer')[-2000:]}")
     pipeline.set_up()
     pipeline.wait_healthy("indexer")
     pipeline.wait_idle(groups=["indexer"])
     documents = pipeline.documents()
-    assert {name: each["body"] for name, each in documents.items()} == {name_of(1): "It sailed on Tuesday."}
-    assert [each["body"] for each in documents[name_of(1)]["history"]] == [TEXT]
+    assert {name: document["body"] for name, document in documents.items()} == {name_of(1): "It sailed on Tuesday."}
+    assert [version["body"] for version in documents[name_of(1)]["history"]] == [TEXT]
     assert pipeline.dead() == []
 
 
@@ -233,65 +240,69 @@ def search(pipeline: Pipeline, *words: str) -> str:
 
 
 @pytest.mark.timeout(300)
-def test_t23_hostile_content_is_indexed_or_told_and_changes_nothing_else(pipeline: Pipeline) -> None:
+def test_hostile_content_is_indexed_or_refused_and_changes_nothing_else(running: Pipeline) -> None:
     """Break: map `extra` as an object that takes any key (`"type": "flattened"` in news-mappings.json)."""
-    before = mapping(pipeline)
+    before = mapping(running)
     hostile = {name: raw(name, **fields) for name, fields in HOSTILE.items()}
     neighbours = [raw(f"neighbour {number}") for number in range(len(hostile))]
-    pipeline.start(*SERVICES)
-    pids = {name: process.pid for name, process in pipeline.running.items()}
-    values = [each for pair in zip(hostile.values(), neighbours, strict=True) for each in pair]
-    pipeline.send(values, keys=[article_id(each).encode() for each in values])
-    pipeline.wait_idle()
-    documents = pipeline.documents()
-    dead = {(each.key or b"").decode(): each.letter for each in pipeline.dead()}
-    assert {article_id(each) for each in neighbours} <= documents.keys()
-    names = {article_id(each): name for name, each in hostile.items()}
+    pids = {name: process.pid for name, process in running.running.items()}
+    values = [value for pair in zip(hostile.values(), neighbours, strict=True) for value in pair]
+    ids = [article_id(value) for value in values]
+    running.send(values, keys=[name.encode() for name in ids])
+    running.wait_idle()
+    documents = running.get(ids)
+    dead = {(record.key or b"").decode(): record.letter for record in running.dead()}
+    dead = {name: letter for name, letter in dead.items() if name in ids}
+    assert {article_id(neighbour) for neighbour in neighbours} <= documents.keys()
+    names = {article_id(value): name for name, value in hostile.items()}
     assert documents.keys().isdisjoint(dead)
-    assert documents.keys() | dead.keys() == {article_id(each) for each in values}, dead
-    refused = {names[each]: letter for each, letter in dead.items()}
+    assert documents.keys() | dead.keys() == set(ids), dead
+    refused = {names[name]: letter for name, letter in dead.items()}
     assert {name: letter.reason for name, letter in refused.items()} == {
         "a long key": "refused_by_index",
         "a null byte in a key": "refused_by_index",
     }
     assert all("extra" in letter.error for letter in refused.values()), refused
-    for name, each in hostile.items():
-        if article_id(each) not in dead:
+    for name, value in hostile.items():
+        if article_id(value) not in dead:
             # The cleaner takes such characters out of every text.
-            expected = {key: value.replace("\0", "") for key, value in each.extra.items()}
-            assert documents[article_id(each)]["extra"] == expected, name
-    assert mapping(pipeline) == before
-    with Elasticsearch(pipeline.elasticsearch) as client:
-        alias = pipeline.name(INDEX_ALIAS)
+            expected = {key: text.replace("\0", "") for key, text in value.extra.items()}
+            assert documents[article_id(value)]["extra"] == expected, name
+    assert mapping(running) == before
+    with Elasticsearch(running.elasticsearch) as client:
+        alias = running.name(INDEX_ALIAS)
         assert client.cluster.health(index=alias)["status"] == "green"
         assert client.count(index=alias, query={"term": {"extra.key-4999": "value 4999"}})["count"] == 1
-    for name, process in pipeline.running.items():
-        assert (process.poll(), process.pid) == (None, pids[name]), pipeline.tails()
+    for name, process in running.running.items():
+        assert (process.poll(), process.pid) == (None, pids[name]), running.tails()
 
-    (hit,) = (
-        each for each in json.loads(search(pipeline, "zebra", "--json"))["hits"] if "script" in each["headline"]
-    )
+    (hit,) = (hit for hit in json.loads(search(running, "zebra", "--json"))["hits"] if "script" in hit["headline"])
     highlights = "".join(hit["highlights"])
     assert "<em>Zebra</em>" in highlights
     assert "&lt;script&gt;" in highlights
     assert "<script" not in highlights
-    shown = search(pipeline, "zebra")
+    shown = search(running, "zebra")
     assert "<script>" in shown, "as text"
     assert not set(BIDI) & set(shown) - set("gnihton and this2J")
 
 
-@pytest.mark.parametrize("name", ["i" * 600, "", "\0", "é" * 300])
-def test_t23_an_id_that_elasticsearch_does_not_take_costs_one_record(pipeline: Pipeline, name: str) -> None:
+def test_id_that_elasticsearch_refuses_costs_one_record(pipeline: Pipeline) -> None:
     """It refuses the whole request for it.
 
     Break: send such an id to Elasticsearch.
     """
     pipeline.start("indexer")
-    for each in (name_of(1), name, name_of(2)):
-        write(pipeline, ARTICLES_TAGGED, article(each), key="k")
+    refused = ["i" * 600, "", "\0", "é" * 300]
+    places = {}
+    for number, name in enumerate(refused):
+        write(pipeline, ARTICLES_TAGGED, article(name_of(2 * number)), key="k")
+        places[name] = write(pipeline, ARTICLES_TAGGED, article(name), key="k")
+        write(pipeline, ARTICLES_TAGGED, article(name_of(2 * number + 1)), key="k")
     pipeline.wait_idle(groups=["indexer"])
-    assert pipeline.documents().keys() - {name} == {name_of(1), name_of(2)}
-    assert len(pipeline.dead()) == (name not in pipeline.documents())
+    documents = pipeline.documents()
+    assert documents.keys() - set(refused) == {name_of(number) for number in range(2 * len(refused))}
+    dead = {record.letter.id for record in pipeline.dead()}
+    assert dead == {place for name, place in places.items() if name not in documents}
     assert pipeline.running["indexer"].poll() is None
 
 
@@ -305,15 +316,14 @@ def limit_dead_letters(pipeline: Pipeline, size: int) -> None:
     admin.close()
 
 
-def test_t5_a_dead_letter_that_cannot_be_written_stops_the_indexer(pipeline: Pipeline) -> None:
+def test_dead_letter_that_cannot_be_written_stops_the_indexer(pipeline: Pipeline) -> None:
     """Break: in `Indexer._dead_letter` go on instead of `leave`."""
     limit_dead_letters(pipeline, 200)
     for value in (article(name_of(1)), article(name_of(2)) | {"kept": "lost"}, article(name_of(3))):
         write(pipeline, ARTICLES_TAGGED, value, key="k")
     pipeline.start("indexer", wait=False, INDEXER_DELIVER_LIMIT_SECONDS="2")
     assert pipeline.wait_exit("indexer", 60) == 70
-    tagged = pipeline.name(ARTICLES_TAGGED.name)
-    assert [each.lag for each in lags(pipeline.settings) if each.topic == tagged] == [3]
+    assert pipeline.lags(["indexer"])[f"{ARTICLES_TAGGED.name} indexer"] == 3
     limit_dead_letters(pipeline, ARTICLES_DLQ.max_bytes)
     pipeline.start("indexer")
     pipeline.wait_idle(groups=["indexer"])

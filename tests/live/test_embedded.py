@@ -114,79 +114,81 @@ def documents(run: RunFile) -> list[str]:
     return sorted(hit["_source"]["text"] for hit in hits)
 
 
-def test_data_survives_and_no_process_stays(new_stack: NewStack) -> None:
+def runs(process: psutil.Process) -> bool:
+    return bool(process.is_running() and process.status() != psutil.STATUS_ZOMBIE)
+
+
+def kill_server(stack: OneStack, run: RunFile, part: str, port: str) -> None:
+    """Kill a server and wait until it is back on its port as another process."""
+    killed = stack.process(part)
+    killed.kill()
+    wait_until_accepts(run.ports[port], False)
+    wait_until_accepts(run.ports[port], True)
+    assert stack.process(part) != killed
+
+
+def test_stack_keeps_data_and_leaves_no_process(new_stack: NewStack) -> None:
+    """Over a killed broker, a killed supervisor and a stop; what is not its own stays."""
     stack = new_stack("run #1; 5% é")  # each of these means something in some configuration file
     first = stack.up()
     write(first, "one")
-    processes = find_processes(stack.folder)
-    assert len(processes) == 3
+    assert len(find_processes(stack.folder)) == 3
     assert stack.up() == first
     assert "Already up" in stack.said.getvalue()
+    kill_server(stack, first, "kafka.Kafka", "kafka")
 
-    assert stack.down()
-    assert not [each for each in processes if each.is_running() and each.status() != psutil.STATUS_ZOMBIE]
-    assert read_run_file(stack.folder) is None
-    assert not stack.down()
-
+    orphans = [stack.process("kafka.Kafka"), stack.process("ElasticsearchLauncher")]
+    supervisor = stack.process("supervisord")
+    supervisor.kill()
+    wait_until(lambda: read_run_file(stack.folder) is None, 10, lambda: "the run file still counts")
+    assert all(map(runs, orphans))
     again = stack.up()
+    assert read_run_file(stack.folder) == again
+    assert not any(map(runs, orphans))
     assert (again.kafka, again.elasticsearch) == (first.kafka, first.elasticsearch)
     assert (records(again.kafka), documents(again)) == (["one"], ["one"])
 
+    processes = find_processes(stack.folder)
+    assert stack.down()
+    assert not any(map(runs, processes))
+    assert read_run_file(stack.folder) is None
+    assert not stack.down()
     (stack.folder / "mine.txt").write_text("kept")
-    assert stack.down(wipe=True)
+    stack.down(wipe=True)
     assert {path.name for path in stack.folder.iterdir()} == {"lock", "mine.txt"}
+
+
+@pytest.mark.slow
+def test_killed_servers_return_with_their_data_and_down_cleans_after_supervisor(new_stack: NewStack) -> None:
+    stack = new_stack("run")
+    run = stack.up()
+    write(run, "one")
+    for part, port in (("kafka.Kafka", "kafka"), ("ElasticsearchLauncher", "elasticsearch")):
+        kill_server(stack, run, part, port)
+    with Elasticsearch(run.elasticsearch) as client:
+        client.cluster.health(index=INDEX, wait_for_status="yellow", timeout="30s")
+    assert (records(run.kafka), documents(run)) == (["one"], ["one"])
+    stack.process("supervisord").kill()
+    assert stack.down()
+    assert find_processes(stack.folder) == []
+    stack.down(wipe=True)
     fresh = stack.up()
     with Elasticsearch(fresh.elasticsearch) as client:
         assert not client.indices.exists(index=INDEX)
     stack.down()
 
 
-def test_after_a_killed_supervisor_the_next_up_cleans_and_keeps_data(new_stack: NewStack) -> None:
-    stack = new_stack("run")
-    run = stack.up()
-    write(run, "one")
-    orphans = [stack.process("kafka.Kafka"), stack.process("ElasticsearchLauncher")]
-    stack.process("supervisord").kill()
-    time.sleep(0.5)
-    assert read_run_file(stack.folder) is None
-    assert all(each.is_running() for each in orphans)
-
-    run = stack.up()
-    assert read_run_file(stack.folder) == run
-    assert not any(each.is_running() and each.status() != psutil.STATUS_ZOMBIE for each in orphans)
-    assert (records(run.kafka), documents(run)) == (["one"], ["one"])
-
-    stack.process("supervisord").kill()
-    assert stack.down()
-    assert find_processes(stack.folder) == []
-
-
-def test_two_run_folders_do_not_know_of_each_other(new_stack: NewStack) -> None:
+@pytest.mark.slow
+def test_two_run_folders_are_independent(new_stack: NewStack) -> None:
     left, right = new_stack("left"), new_stack("right")
-    runs = {stack: stack.up() for stack in (left, right)}
-    assert not set(runs[left].ports.values()) & set(runs[right].ports.values())
-    for stack, run in runs.items():
+    started = {stack: stack.up() for stack in (left, right)}
+    assert not set(started[left].ports.values()) & set(started[right].ports.values())
+    for stack, run in started.items():
         write(run, stack.folder.name)
     left.down()
-    assert read_run_file(right.folder) == runs[right]
-    assert (records(runs[right].kafka), documents(runs[right])) == (["right"], ["right"])
+    assert read_run_file(right.folder) == started[right]
+    assert (records(started[right].kafka), documents(started[right])) == (["right"], ["right"])
     right.down()
-
-
-def test_killed_servers_come_back_on_their_ports_with_their_data(new_stack: NewStack) -> None:
-    stack = new_stack("run")
-    run = stack.up()
-    write(run, "one")
-    for part, port in (("kafka.Kafka", "kafka"), ("ElasticsearchLauncher", "elasticsearch")):
-        killed = stack.process(part)
-        killed.kill()
-        wait_until_accepts(run.ports[port], False)
-        wait_until_accepts(run.ports[port], True)
-        assert stack.process(part) != killed
-    with Elasticsearch(run.elasticsearch) as client:
-        client.cluster.health(index=INDEX, wait_for_status="yellow", timeout="30s")
-    assert (records(run.kafka), documents(run)) == (["one"], ["one"])
-    stack.down()
 
 
 def accepts(port: int) -> bool:
@@ -204,7 +206,7 @@ def wait_until_accepts(port: int, expected: bool, seconds: float = 60) -> None:
         time.sleep(0.05)
 
 
-def is_well(health: str) -> bool:
+def is_healthy(health: str) -> bool:
     try:
         return requests.get(f"{health}/healthz", timeout=5).status_code == 200
     except requests.RequestException:
@@ -225,7 +227,8 @@ def newsflow(folder: Path, *arguments: str) -> str:
     return done.stdout
 
 
-def test_the_command_brings_up_services_that_come_back(new_stack: NewStack) -> None:
+@pytest.mark.slow
+def test_command_starts_services_that_are_restarted_when_killed(new_stack: NewStack) -> None:
     stack = new_stack("run")
     servers = json.loads(newsflow(stack.folder, "up", "--servers-only", "--json"))
     assert servers["services"] == []
@@ -238,8 +241,8 @@ def test_the_command_brings_up_services_that_come_back(new_stack: NewStack) -> N
     port = int(run["services"][0]["health"].rpartition(":")[2])
     cleaner.kill()
     wait_until_accepts(port, False)
-    # It answers before it is well: its step is loaded and its group joined first.
-    wait_until(lambda: is_well(run["services"][0]["health"]), 60, lambda: "the cleaner is not well")
+    # It answers before it is healthy: its step is loaded and its group joined first.
+    wait_until(lambda: is_healthy(run["services"][0]["health"]), 60, lambda: "the cleaner is not healthy")
     answer = json.loads(newsflow(stack.folder, "doctor", "--json"))
     assert answer["ok"], answer
 
@@ -248,7 +251,8 @@ def test_the_command_brings_up_services_that_come_back(new_stack: NewStack) -> N
     assert [path.name for path in stack.folder.iterdir()] == ["lock"]
 
 
-def test_a_broker_of_ones_own_can_be_killed_and_started_again(tmp_path: Path) -> None:
+@pytest.mark.slow
+def test_killed_broker_can_be_started_again(tmp_path: Path) -> None:
     ports = choose_ports(["kafka", "controller"], {})
     kafka = KafkaServer(tmp_path / "kafka", ports["kafka"], ports["controller"])
     try:
@@ -268,7 +272,7 @@ def test_a_broker_of_ones_own_can_be_killed_and_started_again(tmp_path: Path) ->
         kafka.stop()
 
 
-def test_elasticsearch_has_what_its_own_jar_lacks(servers: Any) -> None:
+def test_elasticsearch_has_analyzers_that_its_own_jar_lacks(servers: Any) -> None:
     analysis = {
         "normalizer": {"folded": {"type": "custom", "filter": ["lowercase", "asciifolding"]}},
         "filter": {

@@ -11,6 +11,8 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import pytest
+
 from schemas.article import DedupedArticle, Paragraph
 from schemas.reading import write_record
 from schemas.story import Story
@@ -38,14 +40,25 @@ def article(number: int, paragraphs: Sequence[int], hours: float = 0, revision: 
     )
 
 
-STREAM = [
-    article(1, range(6), 1),  # the original
-    article(2, range(1, 6), 2),  # cut
-    article(3, [5, 3, 1, 2, 30], 3),  # reordered, with an end of its own
-    article(4, range(10, 15), 1),  # another story
-    article(5, [10, 11, 12], 4),
-    article(6, range(20, 25), 2),  # no copy
-]
+SPACING = 40
+"""Paragraphs that a test has for itself: the linker finds copies in all of a pipeline."""
+
+
+def stream(test: int) -> list[DedupedArticle]:
+    """Six articles of two stories and one of none, whose numbers and paragraphs no other `test` has."""
+    first, number = SPACING * test, 10 * test
+    return [
+        article(number + 1, range(first, first + 6), 1),  # the original
+        article(number + 2, range(first + 1, first + 6), 2),  # cut
+        article(number + 3, [first + place for place in (5, 3, 1, 2, 30)], 3),  # reordered, with an end of its own
+        article(number + 4, range(first + 10, first + 15), 1),  # another story
+        article(number + 5, range(first + 10, first + 13), 4),
+        article(number + 6, range(first + 20, first + 25), 2),  # no copy
+    ]
+
+
+STORIES = {1: 1, 2: 1, 3: 1, 4: 4, 5: 4, 6: 6}
+"""Article -> story of a stream."""
 
 
 def send(pipeline: Pipeline, articles: Sequence[DedupedArticle]) -> None:
@@ -56,16 +69,26 @@ def send(pipeline: Pipeline, articles: Sequence[DedupedArticle]) -> None:
     )
 
 
-def stories(pipeline: Pipeline) -> dict[int, tuple[int, int | None, float]]:
-    """Article -> story, leader, originality, as last written."""
-    last = {each.id: each for each in records(pipeline, ARTICLES_STORIES) if isinstance(each, Story)}
+def written(pipeline: Pipeline, test: int) -> list[Story]:
+    """All stories that were written of a test's articles."""
+    found = [record for record in records(pipeline, ARTICLES_STORIES) if isinstance(record, Story)]
+    return [story for story in found if int(story.id, 16) // 10 == test]
+
+
+def stories(pipeline: Pipeline, test: int) -> dict[int, tuple[int, int | None, float]]:
+    """Article -> story, leader, originality, as last written; numbers as in the stream of test 0."""
+    last = {story.id: story for story in written(pipeline, test)}
+
+    def number(name: str) -> int:
+        return int(name, 16) - 10 * test
+
     return {
-        int(each.id, 16): (
-            int(each.story_id, 16),
-            int(each.duplicate_of, 16) if each.duplicate_of else None,
-            each.originality,
+        number(story.id): (
+            number(story.story_id),
+            number(story.duplicate_of) if story.duplicate_of else None,
+            story.originality,
         )
-        for each in last.values()
+        for story in last.values()
     }
 
 
@@ -74,69 +97,77 @@ def wait_idle(pipeline: Pipeline) -> None:
     pipeline.wait_idle(groups=["linker"])  # a record may have been between two topics
 
 
-def test_copies_are_of_one_story_in_any_order(pipeline: Pipeline) -> None:
+@pytest.fixture(scope="module")
+def linking(module_pipeline: Pipeline) -> Pipeline:
+    """One linker for this file."""
+    module_pipeline.start("linker")
+    return module_pipeline
+
+
+def test_copies_join_one_story_in_any_order(linking: Pipeline) -> None:
     """Break: in `Shard.take` leave out the overlaps of later articles (`*(self._overlap(each) …)`)."""
-    pipeline.start("linker")
-    send(pipeline, STREAM[::-1])
-    wait_idle(pipeline)
-    found = stories(pipeline)
-    assert {number: story for number, (story, _, _) in found.items()} == {1: 1, 2: 1, 3: 1, 4: 4, 5: 4, 6: 6}
+    send(linking, stream(0)[::-1])
+    wait_idle(linking)
+    found = stories(linking, 0)
+    assert {number: story for number, (story, _, _) in found.items()} == STORIES
     assert {number: leader for number, (_, leader, _) in found.items() if leader} == {2: 1, 3: 1, 5: 4}
     assert found[1][2] == found[4][2] == found[6][2] == 1.0
     assert found[2][2] == found[5][2] == 0.0
     assert 0 < found[3][2] < 0.4
-    assert pipeline.dead() == []
+    assert linking.dead() == []
 
 
-def test_t15_delivered_three_times_and_shuffled_is_as_if_once(pipeline: Pipeline) -> None:
-    pipeline.start("linker")
-    send(pipeline, STREAM)
-    wait_idle(pipeline)
-    once = stories(pipeline)
-    written = len(records(pipeline, ARTICLES_STORIES))
-    again = [*STREAM, *STREAM]
+def test_redeliveries_in_any_order_write_no_story(linking: Pipeline) -> None:
+    articles = stream(1)
+    send(linking, articles)
+    wait_idle(linking)
+    once, count = stories(linking, 1), len(written(linking, 1))
+    assert {number: story for number, (story, _, _) in once.items()} == STORIES
+    again = [*articles, *articles]
     random.Random(6).shuffle(again)
-    send(pipeline, again)
-    wait_idle(pipeline)
-    assert stories(pipeline) == once
-    assert len(records(pipeline, ARTICLES_STORIES)) == written
+    send(linking, again)
+    wait_idle(linking)
+    assert stories(linking, 1) == once
+    assert len(written(linking, 1)) == count
 
 
-def test_a_correction_may_leave_its_story(pipeline: Pipeline) -> None:
+def test_corrected_article_leaves_its_story(linking: Pipeline) -> None:
     """Break: in `Shard.take` keep what is gone (`for value in old | new` -> `for value in new`)."""
-    pipeline.start("linker")
-    send(pipeline, STREAM)
-    wait_idle(pipeline)
-    send(pipeline, [article(1, range(30, 35), 1, revision=2)])
-    wait_idle(pipeline)
-    found = stories(pipeline)
+    send(linking, stream(2))
+    wait_idle(linking)
+    first = SPACING * 2
+    send(linking, [article(21, range(first + 30, first + 35), 1, revision=2)])
+    wait_idle(linking)
+    found = stories(linking, 2)
     assert found[1][0] == 1
     assert {number: found[number][0] for number in (2, 3)} == {2: 2, 3: 2}
 
 
-def test_a_killed_linker_on_another_machine_finds_the_same(pipeline: Pipeline, tmp_path: Path) -> None:
-    """Break: in `_take_over` begin at the last commit (`position = max(committed, start)` for every topic)."""
+def test_unreadable_record_is_dead_lettered(linking: Pipeline) -> None:
+    (good, *_) = stream(3)
+    places = linking.send([b"{", None, write_record(good)], topic=ARTICLES_DEDUPED.name, keys=[b"a", b"b", b"c"])
+    wait_idle(linking)
+    assert sorted(dead.letter.reason for dead in linking.wait_dead(places[:2])) == ["empty", "invalid_json"]
+    assert stories(linking, 3) == {1: (1, None, 1.0)}
+
+
+def test_killed_linker_is_replaced_on_another_machine(pipeline: Pipeline, tmp_path: Path) -> None:
+    """It finds the same stories without the state of the first.
+
+    Break: in `_take_over` begin at the last commit (`position = max(committed, start)` for every topic).
+    """
     folder = tmp_path / "state"
     pipeline.environment["STATE_FOLDER"] = str(folder)
     pipeline.start("linker")
-    send(pipeline, [*STREAM[:1], STREAM[3]])
+    articles = stream(0)
+    send(pipeline, [articles[0], articles[3]])
     wait_idle(pipeline)
     pipeline.kill("linker")
     shutil.rmtree(folder)
     pipeline.start("linker#2", "linker#3")
-    send(pipeline, STREAM[1:])
+    send(pipeline, articles[1:])
     wait_idle(pipeline)
-    found = stories(pipeline)
-    assert {number: story for number, (story, _, _) in found.items()} == {1: 1, 2: 1, 3: 1, 4: 4, 5: 4, 6: 6}
-    said = (pipeline.log("linker#2") + pipeline.log("linker#3")).splitlines()
-    assert any("memory is behind" in line for line in said)
-    print("\n".join(line for line in said if "memory made again" in line))
-    assert any("memory made again" in line for line in said)
-
-
-def test_what_cannot_be_read_is_a_dead_letter_and_costs_nothing_else(pipeline: Pipeline) -> None:
-    pipeline.start("linker")
-    pipeline.send([b"{", None, write_record(STREAM[0])], topic=ARTICLES_DEDUPED.name, keys=[b"a", b"b", b"c"])
-    wait_idle(pipeline)
-    assert sorted(each.letter.reason for each in pipeline.dead()) == ["empty", "invalid_json"]
-    assert stories(pipeline) == {1: (1, None, 1.0)}
+    assert {number: story for number, (story, _, _) in stories(pipeline, 0).items()} == STORIES
+    lines = (pipeline.log("linker#2") + pipeline.log("linker#3")).splitlines()
+    assert any("memory is behind" in line for line in lines)
+    assert any("memory made again" in line for line in lines)

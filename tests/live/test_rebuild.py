@@ -19,7 +19,7 @@ from services.indexer.migration import Done, Stopped, back, migrate
 from services.indexer.rebuild import rebuild
 from services.indexer.settings import IndexerSettings
 from tests.live.harness import VOLATILE, Pipeline
-from tests.live.test_migration import Hook, behind, once, put, soon, source, stored, working
+from tests.live.migrating import Hook, behind, once, put, soon, source, stored, working
 from tests.unit.indexer.articles import tagged
 
 __all__ = ["soon"]
@@ -96,7 +96,7 @@ def lose(client: Elasticsearch, pipeline: Pipeline, *aliases: str) -> None:
 
 
 @pytest.mark.usefixtures("soon")
-def test_an_index_that_was_lost_is_as_it_was(pipeline: Pipeline, client: Elasticsearch) -> None:
+def test_lost_index_is_rebuilt(pipeline: Pipeline, client: Elasticsearch) -> None:
     """The stories with it, and what was taken out is out.
 
     Break: in `ORDER` read other entities before the articles; leave out the retractions in `fill`.
@@ -131,7 +131,7 @@ def test_an_index_that_was_lost_is_as_it_was(pipeline: Pipeline, client: Elastic
 
 
 @pytest.mark.usefixtures("soon")
-def test_what_was_taken_out_and_let_in_again_meanwhile_is_out_after_the_switch(
+def test_retracted_article_written_meanwhile_is_retracted_after_switch(
     pipeline: Pipeline, client: Elasticsearch
 ) -> None:
     """As the indexer would write it to both, from an index that has lost the trace.
@@ -152,7 +152,7 @@ def test_what_was_taken_out_and_let_in_again_meanwhile_is_out_after_the_switch(
 
 
 @pytest.mark.usefixtures("soon")
-def test_what_kafka_no_longer_has_is_copied(pipeline: Pipeline, client: Elasticsearch) -> None:
+def test_document_that_kafka_lacks_is_copied(pipeline: Pipeline, client: Elasticsearch) -> None:
     """Break: leave out `self.work.copy` in `fill`."""
     alias = pipeline.name(INDEX_ALIAS)
     pipeline.start("indexer")
@@ -171,9 +171,7 @@ def test_what_kafka_no_longer_has_is_copied(pipeline: Pipeline, client: Elastics
 
 
 @pytest.mark.usefixtures("soon")
-def test_what_is_known_to_be_taken_out_or_part_of_a_story_stays_so(
-    pipeline: Pipeline, client: Elasticsearch
-) -> None:
+def test_retraction_and_story_that_kafka_lacks_are_kept(pipeline: Pipeline, client: Elasticsearch) -> None:
     """Kafka has neither any more. Break: `behind_as_rebuilt` returns False for equal versions."""
     alias = pipeline.name(INDEX_ALIAS)
     send(pipeline, ARTICLES_TAGGED.name, tagged("out", revision=7), tagged("copy"), tagged("plain"))
@@ -189,7 +187,7 @@ def test_what_is_known_to_be_taken_out_or_part_of_a_story_stays_so(
 
 
 @pytest.mark.usefixtures("soon")
-def test_a_record_that_cannot_be_read_is_told_and_stops_nothing(pipeline: Pipeline, client: Elasticsearch) -> None:
+def test_unreadable_record_is_reported_and_skipped(pipeline: Pipeline, client: Elasticsearch) -> None:
     (place,) = pipeline.send([b"{"], topic=ARTICLES_TAGGED.name)
     send(pipeline, ARTICLES_TAGGED.name, tagged("good"))
     done = run(pipeline)
@@ -199,7 +197,9 @@ def test_a_record_that_cannot_be_read_is_told_and_stops_nothing(pipeline: Pipeli
 
 
 @pytest.mark.usefixtures("soon")
-def test_ended_it_goes_on(pipeline: Pipeline, client: Elasticsearch, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_interrupted_rebuild_resumes(
+    pipeline: Pipeline, client: Elasticsearch, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Killed while Kafka is read, it reads it again; killed later, it does not."""
 
     class Killed(BaseException):

@@ -9,7 +9,7 @@ from typing import Any
 
 from schemas.article import RawArticle
 from schemas.identity import article_id
-from tests.live.harness import SERVICES, Pipeline, judge, steady, wait_until
+from tests.live.harness import Pipeline, judge, steady, wait_until
 from tests.live.test_boilerplate import PROMOTION, article
 from tests.live.test_pipeline import newsflow
 
@@ -21,6 +21,16 @@ WIRE = [
     "Mayor Dilys Hansen said that nobody could have known of the crack before divers looked at the pier in April, "
     "and that the bridge was safe for cars and for people on foot.",
 ]
+
+CABLE = [
+    "Two hundred growers of the Ostrey valley marched to the gates of the sugar mill on Thursday and asked for the "
+    "price that its owners had promised them in the spring, before the rains came late.",
+    "The mill, which crushes a third of the nation's beet, said that it would open its books to an accountant whom "
+    "both sides trust, and that nobody would lose a contract for having marched.",
+    "Rosamund Teal, who grows beet on forty hectares near Pellow, said that half her neighbours would sow barley "
+    "next year whatever the accountant found, as they could no longer pay for the diesel.",
+]
+"""What an agency sent, of which other papers bring copies; each test has one of its own."""
 
 
 def raw(number: int, texts: list[str], publisher: str) -> RawArticle:
@@ -39,28 +49,28 @@ def lines_of(number: int) -> list[str]:
     return [paragraph.text for paragraph in article(number, PROMOTION).kept]
 
 
-def test_stories_and_lines_from_producer_to_search(pipeline: Pipeline) -> None:
+def test_stories_and_lines_from_producer_to_search(running: Pipeline) -> None:
+    pipeline = running
     copies = [
         raw(0, WIRE, "agency.example"),
         raw(1, ["Our own reporter was there.", *WIRE[:2]], "harbour-post.example"),
         raw(2, [WIRE[2], WIRE[0], WIRE[1]], "inland-echo.example"),
     ]
     others = [raw(number, lines_of(number), "harbour-post.example") for number in range(10, 14)]
-    pipeline.start(*SERVICES)
-    pipeline.send([*copies[::-1], *others])
+    places = pipeline.send([*copies[::-1], *others])
     pipeline.wait_idle()
-    judge(pipeline, [*copies, *others])
+    judge(pipeline, [*copies, *others], places=places)
     first, second, third = map(article_id, copies)
-    documents = pipeline.documents()
-    told = {name: document["pipeline"] for name, document in documents.items()}
-    assert {each["dedup"] for each in told.values()} == {"linked"}
-    assert {told[name]["story_id"] for name in (first, second, third)} == {first}
-    assert [told[name].get("duplicate_of") for name in (first, second, third)] == [None, first, first]
-    assert told[first]["originality"] == 1.0
-    assert told[second]["originality"] < 0.3
-    assert [each["id"] for each in told[third]["seen_first"]] == [first] * 3
-    for each in others:
-        assert PROMOTION not in documents[article_id(each)]["body"]
+    documents = pipeline.get([article_id(article) for article in (*copies, *others)])
+    findings = {name: document["pipeline"] for name, document in documents.items()}
+    assert {finding["dedup"] for finding in findings.values()} == {"linked"}
+    assert {findings[name]["story_id"] for name in (first, second, third)} == {first}
+    assert [findings[name].get("duplicate_of") for name in (first, second, third)] == [None, first, first]
+    assert findings[first]["originality"] == 1.0
+    assert findings[second]["originality"] < 0.3
+    assert [copy["id"] for copy in findings[third]["seen_first"]] == [first] * 3
+    for other in others:
+        assert PROMOTION not in documents[article_id(other)]["body"]
 
     hits = json.loads(newsflow(pipeline, "search", "Lindgren bridge", "--json").stdout)
     assert hits["total"] == 3
@@ -77,22 +87,22 @@ def test_stories_and_lines_from_producer_to_search(pipeline: Pipeline) -> None:
     assert b"There is no article" in newsflow(pipeline, "story", "f" * 32, status=1).stderr
 
     def lines() -> list[dict[str, Any]]:
-        said = newsflow(pipeline, "boilerplate", "list", "harbour-post.example", "--json").stdout
-        return [json.loads(each) for each in said.splitlines()]
+        output = newsflow(pipeline, "boilerplate", "list", "harbour-post.example", "--json").stdout
+        return [json.loads(line) for line in output.splitlines()]
 
     (line,) = lines()
     assert (line["text"], line["ruling"]) == (PROMOTION, "learned")
-    assert set(line["articles"]) <= {article_id(each) for each in others}
+    assert set(line["articles"]) <= {article_id(other) for other in others}
     newsflow(pipeline, "boilerplate", "allow", "harbour-post.example", PROMOTION)
     (line,) = lines()
     assert line["ruling"] == "allowed"
     numbers = iter(range(20, 90))
 
     def stays() -> bool:
-        each = raw(number := next(numbers), lines_of(number), "harbour-post.example")
-        pipeline.send([each])
-        pipeline.wait_idle()
-        return PROMOTION in pipeline.documents()[article_id(each)]["body"]
+        probe = raw(number := next(numbers), lines_of(number), "harbour-post.example")
+        pipeline.send([probe])
+        name = article_id(probe)
+        return PROMOTION in pipeline.wait_indexed([name])[name]["body"]
 
     wait_until(stays, 60, lambda: "an allowed line is dropped")
     newsflow(pipeline, "boilerplate", "withdraw", "harbour-post.example", line["line"])
@@ -101,23 +111,22 @@ def test_stories_and_lines_from_producer_to_search(pipeline: Pipeline) -> None:
     assert b"a quotation" in refused.stderr.replace(b"\n", b" ")
 
 
-def test_t15_everything_delivered_three_times_leaves_the_index_as_it_was(pipeline: Pipeline) -> None:
+def test_three_deliveries_leave_the_index_as_one_does(running: Pipeline) -> None:
     """No article loses a paragraph as a repeat of itself, and none changes its story."""
-    articles = [raw(number, lines_of(number), "harbour-post.example") for number in range(12)]
+    articles = [raw(number, lines_of(number), "delivered.example") for number in range(200, 212)]
     articles += [
-        raw(40 + number, [*WIRE[number % 2 :], f"Copy number {number}, from us."], f"paper-{number}.example")
+        raw(240 + number, [*CABLE[number % 2 :], f"Copy number {number}, from us."], f"delivered-{number}.example")
         for number in range(8)
     ]
-    pipeline.start(*SERVICES)
-    pipeline.send(articles)
-    pipeline.wait_idle()
-    judge(pipeline, articles)
-    once = steady(pipeline.documents())
+    places = running.send(articles)
+    running.wait_idle()
+    judge(running, articles, places=places)
+    once = steady(running.documents({article.publisher for article in articles}))
     again = [*articles, *articles]
     random.Random(15).shuffle(again)
-    pipeline.send(again)
-    pipeline.wait_idle()
-    judge(pipeline, articles, clean_run=once)
+    places += running.send(again)
+    running.wait_idle()
+    judge(running, articles, clean_run=once, places=places)
     bodies = [source["body"] for source in once.values()]
-    assert sum(WIRE[1] in body for body in bodies) == 8
+    assert sum(CABLE[1] in body for body in bodies) == 8
     assert not any(PROMOTION in body for body in bodies)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Any
 
 import pytest
@@ -19,26 +19,37 @@ from schemas.document import (
     STORIES_ALIAS,
     first_index,
 )
-from schemas.topics import ARTICLES_CLEAN, ARTICLES_DLQ, ARTICLES_RAW, ARTICLES_TAGGED, DAY_MS, TOPICS, Topic
+from schemas.topics import (
+    ARTICLES_CLEAN,
+    ARTICLES_DLQ,
+    ARTICLES_RAW,
+    ARTICLES_TAGGED,
+    DAY_MS,
+    TOPICS,
+    Topic,
+)
 from services.setup import app
-from services.setup.app import MAPPINGS, set_up
-from services.setup.settings import SetupSettings
-from tests.live.harness import Pipeline
-
-
-def settings(pipeline: Pipeline, prefix: str) -> SetupSettings:
-    return SetupSettings(
-        kafka_bootstrap_servers=pipeline.kafka, elasticsearch_url=pipeline.elasticsearch, newsflow_prefix=prefix
-    )
-
+from services.setup.app import MAPPINGS, set_up, set_up_index, set_up_topics
+from tests.live.harness import Pipeline, wait_until
+from tests.live.stack import Servers
 
 ALIASES = (INDEX_ALIAS, STORIES_ALIAS, DEAD_LETTERS_ALIAS)
 
 
 @pytest.fixture
-def client(pipeline: Pipeline) -> Iterator[Elasticsearch]:
-    with Elasticsearch(pipeline.elasticsearch) as client:
+def client(servers: Servers) -> Iterator[Elasticsearch]:
+    with Elasticsearch(servers.elasticsearch) as client:
         yield client
+
+
+@pytest.fixture
+def alias(indices: Pipeline) -> str:
+    return indices.name(INDEX_ALIAS)
+
+
+def set_up_again(client: Elasticsearch, indices: Pipeline) -> list[str]:
+    """Set up the indices; returns the names of those created or changed."""
+    return set_up_index(client, indices.setup_settings)
 
 
 def older(change: Callable[[dict[str, Any]], None]) -> Callable[[str], dict[str, Any]]:
@@ -64,12 +75,19 @@ def without_new_fields(properties: dict[str, Any]) -> None:
     del properties["headline"]["fields"]["suggest"]
 
 
-def set_up_as_before(
-    prefixed: SetupSettings, monkeypatch: pytest.MonkeyPatch, change: Callable[[dict[str, Any]], None]
-) -> None:
+def make_older(
+    client: Elasticsearch,
+    indices: Pipeline,
+    monkeypatch: pytest.MonkeyPatch,
+    change: Callable[[dict[str, Any]], None],
+) -> str:
+    """Replaces the index by one that an older version set up; returns its name."""
+    index = first_index(indices.name(INDEX_ALIAS))
+    client.indices.delete(index=index)
     with monkeypatch.context() as patched:
         patched.setattr(app, "template", older(change))
-        set_up(prefixed)
+        set_up_again(client, indices)
+    return index
 
 
 def fields_of(client: Elasticsearch, index: str) -> dict[str, Any]:
@@ -77,198 +95,219 @@ def fields_of(client: Elasticsearch, index: str) -> dict[str, Any]:
     return fields
 
 
-def test_it_creates_what_is_missing_and_then_changes_nothing(pipeline: Pipeline, client: Elasticsearch) -> None:
-    prefix = f"again-{pipeline.prefix}"
-    created = set_up(settings(pipeline, prefix))
+def test_set_up_creates_what_is_missing_and_then_changes_nothing(
+    new_pipeline: Callable[[], Pipeline], client: Elasticsearch
+) -> None:
+    pipeline = new_pipeline()
+    pipeline.delete()
+    created = set_up(pipeline.setup_settings)
     assert created == {
-        "topics": [f"{prefix}{topic.name}" for topic in TOPICS],
-        "indices": [first_index(f"{prefix}{alias}") for alias in ALIASES],
+        "topics": [pipeline.name(topic.name) for topic in TOPICS],
+        "indices": [first_index(pipeline.name(alias)) for alias in ALIASES],
     }
     indices = client.indices.get(index=created["indices"])
     for alias, name in zip(ALIASES, created["indices"], strict=True):
         assert indices[name]["mappings"]["dynamic"] == "strict"
         hidden = {"filter": NOT_RETRACTED} if alias == INDEX_ALIAS else {}
-        assert indices[name]["aliases"][f"{prefix}{alias}"] == {"is_write_index": True, **hidden}
-    assert set_up(settings(pipeline, prefix)) == {"topics": [], "indices": []}
+        assert indices[name]["aliases"][pipeline.name(alias)] == {"is_write_index": True, **hidden}
+    assert set_up(pipeline.setup_settings) == {"topics": [], "indices": []}
     assert client.indices.get(index=created["indices"]) == indices
 
 
 # ---------------------------------------------------------------- an index of an older version
 
 
-def test_it_takes_the_fields_that_came_since_and_says_by_which_version_it_was_made(
-    pipeline: Pipeline, client: Elasticsearch, monkeypatch: pytest.MonkeyPatch
+def test_older_index_gets_new_fields_and_keeps_its_version(
+    indices: Pipeline, client: Elasticsearch, alias: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    prefix = f"older-{pipeline.prefix}"
-    index = first_index(f"{prefix}{INDEX_ALIAS}")
-    set_up_as_before(settings(pipeline, prefix), monkeypatch, without_new_fields)
+    current = fields_of(client, first_index(alias))
+    index = make_older(client, indices, monkeypatch, without_new_fields)
     assert "history" not in fields_of(client, index)
-    done = set_up(settings(pipeline, prefix))
-    assert done["indices"] == [f"{index} (new fields)"]
-    assert fields_of(client, index) == fields_of(client, first_index(pipeline.name(INDEX_ALIAS)))
+    assert set_up_again(client, indices) == [f"{index} (new fields)"]
+    assert fields_of(client, index) == current
     assert client.indices.get_mapping(index=index)[index]["mappings"]["_meta"] == {"version": 1}
-    assert set_up(settings(pipeline, prefix))["indices"] == []
+    assert set_up_again(client, indices) == []
 
 
-def test_a_field_that_is_mapped_otherwise_stays_and_all_others_come_in(
-    pipeline: Pipeline, client: Elasticsearch, monkeypatch: pytest.MonkeyPatch
+def test_field_of_another_type_stays_and_all_others_are_added(
+    indices: Pipeline, client: Elasticsearch, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Else the index would refuse every document for the fields that it lacks."""
-    prefix = f"otherwise-{pipeline.prefix}"
-    index = first_index(f"{prefix}{INDEX_ALIAS}")
+    """Otherwise the index would refuse every document for the fields that it lacks."""
 
     def otherwise(properties: dict[str, Any]) -> None:
         without_new_fields(properties)
         properties["section"] = {"type": "long"}
         properties["pipeline"]["properties"]["flags"] = {"type": "text"}
 
-    set_up_as_before(settings(pipeline, prefix), monkeypatch, otherwise)
+    index = make_older(client, indices, monkeypatch, otherwise)
     with structlog.testing.capture_logs() as logs:
-        set_up(settings(pipeline, prefix))
+        set_up_again(client, indices)
     fields = fields_of(client, index)
     assert fields["section"] == {"type": "long"}
     assert fields["pipeline"]["properties"]["flags"] == {"type": "text"}
     assert fields.keys() >= {"history", "retracted"}
     assert "quality" in fields["pipeline"]["properties"]
     assert "suggest" in fields["headline"]["fields"]
-    told = [each for each in logs if "newsflow index migrate" in each["event"]]
-    assert [each["index"] for each in told] == [index, index]
-    for field, each in zip(("section", "pipeline.flags"), told, strict=True):
-        assert f"[{field}]" in each["reason"]
+    warnings = [entry for entry in logs if "newsflow index migrate" in entry["event"]]
+    assert [warning["index"] for warning in warnings] == [index, index]
+    for field, warning in zip(("section", "pipeline.flags"), warnings, strict=True):
+        assert f"[{field}]" in warning["reason"]
 
 
-def test_the_index_that_takes_every_write_too_takes_the_new_fields(
-    pipeline: Pipeline, client: Elasticsearch
-) -> None:
-    standby = pipeline.name("news-articles-v1-000001")
-    # Without the template: as it was when this index was made.
-    client.indices.delete_index_template(name=pipeline.name(INDEX_ALIAS))
+def test_standby_index_gets_new_fields(indices: Pipeline, client: Elasticsearch, alias: str) -> None:
+    standby = f"{alias}-v1-000001"
+    # Without the template: as it was when this index was created.
+    client.indices.delete_index_template(name=alias)
     client.indices.create(
         index=standby,
-        aliases={pipeline.name(STANDBY_ALIAS): {"is_write_index": True}},
+        aliases={indices.name(STANDBY_ALIAS): {"is_write_index": True}},
         settings=shipped(MAPPINGS)["template"]["settings"],
         mappings={"dynamic": "strict", "properties": {"id": {"type": "keyword"}}},
     )
-    assert set_up(settings(pipeline, pipeline.prefix))["indices"] == [f"{standby} (new fields)"]
-    assert fields_of(client, standby) == fields_of(client, first_index(pipeline.name(INDEX_ALIAS)))
-    assert list(client.indices.get_alias(name=pipeline.name(INDEX_ALIAS))) == [
-        first_index(pipeline.name(INDEX_ALIAS))
-    ]
+    assert set_up_again(client, indices) == [f"{standby} (new fields)"]
+    assert fields_of(client, standby) == fields_of(client, first_index(alias))
+    assert list(client.indices.get_alias(name=alias)) == [first_index(alias)]
 
 
 # ---------------------------------------------------------------- the alias
 
 
-@pytest.mark.parametrize("own", [{"is_write_index": True}, {"is_write_index": False, "search_routing": "1"}, {}])
-def test_an_alias_without_its_filter_gets_it_and_else_stays(
-    pipeline: Pipeline, client: Elasticsearch, own: dict[str, Any]
+def test_alias_without_filter_gets_it_and_keeps_its_other_settings(
+    indices: Pipeline, client: Elasticsearch, alias: str
 ) -> None:
-    alias = pipeline.name(INDEX_ALIAS)
     index = first_index(alias)
-    client.indices.delete_alias(index=index, name=alias)
-    client.indices.put_alias(index=index, name=alias, **own)
-    assert set_up(settings(pipeline, pipeline.prefix))["indices"] == [f"{alias} (filter)"]
-    assert client.indices.get_alias(name=alias)[index]["aliases"][alias] == {**own, "filter": NOT_RETRACTED}
-    assert set_up(settings(pipeline, pipeline.prefix))["indices"] == []
+    for own in ({"is_write_index": True}, {"is_write_index": False, "search_routing": "1"}, {}):
+        client.indices.delete_alias(index=index, name=alias)
+        client.indices.put_alias(index=index, name=alias, **own)
+        assert set_up_again(client, indices) == [f"{alias} (filter)"], own
+        assert client.indices.get_alias(name=alias)[index]["aliases"][alias] == {**own, "filter": NOT_RETRACTED}
+        assert set_up_again(client, indices) == [], own
 
 
-def test_a_filter_of_an_operators_own_stays(pipeline: Pipeline, client: Elasticsearch) -> None:
-    alias = pipeline.name(INDEX_ALIAS)
+def test_filter_of_operator_stays(indices: Pipeline, client: Elasticsearch, alias: str) -> None:
     index = first_index(alias)
     own = {"term": {"language": {"value": "en"}}}
     client.indices.put_alias(index=index, name=alias, filter=own)
-    assert set_up(settings(pipeline, pipeline.prefix))["indices"] == []
+    assert set_up_again(client, indices) == []
     assert client.indices.get_alias(name=alias)[index]["aliases"][alias]["filter"] == own
 
 
-def test_an_alias_on_a_later_index_is_left_there(pipeline: Pipeline, client: Elasticsearch) -> None:
-    alias = pipeline.name(INDEX_ALIAS)
+def test_alias_on_later_index_stays(indices: Pipeline, client: Elasticsearch, alias: str) -> None:
     first, later = first_index(alias), f"{alias}-v2-000002"
     client.indices.delete(index=first)
     client.indices.create(index=later, aliases={alias: {"filter": NOT_RETRACTED, "is_write_index": True}})
-    assert set_up(settings(pipeline, pipeline.prefix))["indices"] == []
+    assert set_up_again(client, indices) == []
     assert list(client.indices.get_alias(name=alias)) == [later]
     assert not client.indices.exists(index=first)
 
 
-@pytest.mark.parametrize("index", ["v2-000001", "v2-000002", "v1-000001"])
-def test_an_index_whose_alias_was_lost_gets_it_back(pipeline: Pipeline, client: Elasticsearch, index: str) -> None:
-    alias = pipeline.name(INDEX_ALIAS)
-    client.indices.delete(index=first_index(alias))
-    client.indices.create(index=f"{alias}-{index}")
+def test_lost_alias_is_restored_on_the_only_index(indices: Pipeline, client: Elasticsearch, alias: str) -> None:
     # Another one that takes every write too is not the one that is searched.
-    client.indices.create(index=f"{alias}-v9-000001", aliases={pipeline.name(STANDBY_ALIAS): {}})
-    pipeline.set_up()
-    assert client.indices.get_alias(name=alias) == {
-        f"{alias}-{index}": {"aliases": {alias: {"filter": NOT_RETRACTED, "is_write_index": True}}}
-    }
+    client.indices.create(index=f"{alias}-v9-000001", aliases={indices.name(STANDBY_ALIAS): {}})
+    index = first_index(alias)
+    for version in ("v2-000001", "v2-000002", "v1-000001"):
+        client.indices.delete(index=index)
+        index = f"{alias}-{version}"
+        client.indices.create(index=index)
+        set_up_again(client, indices)
+        assert client.indices.get_alias(name=alias) == {
+            index: {"aliases": {alias: {"filter": NOT_RETRACTED, "is_write_index": True}}}
+        }
 
 
-def test_of_several_indices_without_an_alias_none_is_chosen(pipeline: Pipeline, client: Elasticsearch) -> None:
-    alias = pipeline.name(INDEX_ALIAS)
+def test_lost_alias_is_not_restored_among_several_indices(
+    indices: Pipeline, client: Elasticsearch, alias: str
+) -> None:
     client.indices.delete_alias(index=first_index(alias), name=alias)
     client.indices.create(index=f"{alias}-v2-000002")
     with pytest.raises(ValueError, match=rf"{alias} is not there, and {alias}-v2-000001, {alias}-v2-000002 are"):
-        pipeline.set_up()
+        set_up_again(client, indices)
 
 
 # ---------------------------------------------------------------- topics
 
 
-def retention(pipeline: Pipeline, prefix: str, *topics: Topic, **new: int) -> list[int]:
-    """What Kafka has for these topics; with `new` set before."""
+def configuration(
+    pipeline: Pipeline, topics: Collection[Topic], changes: Mapping[Topic, Mapping[str, int]] | None = None
+) -> dict[Topic, dict[str, str]]:
+    """The configuration that Kafka has for each topic, after `changes`."""
+    named = {topic: ConfigResource(ConfigResourceType.TOPIC, pipeline.name(topic.name)) for topic in topics}
     admin = KafkaAdminClient(bootstrap_servers=pipeline.kafka)
-    named = [ConfigResource(ConfigResourceType.TOPIC, f"{prefix}{topic.name}") for topic in topics]
-    for topic in named if new else ():
-        topic.configs = {name.replace("_", "."): str(value) for name, value in new.items()}
-    if new:
-        admin.alter_configs(named, incremental=True)
-        for topic in named:
-            topic.configs = None
-    found = admin.describe_configs(named, config_filter="all")["topic"]
+    for topic, change in (changes or {}).items():
+        own = {name: str(value) for name, value in change.items()}
+        admin.alter_configs(
+            [ConfigResource(ConfigResourceType.TOPIC, pipeline.name(topic.name), own)], incremental=True
+        )
+
+    def described() -> dict[Topic, dict[str, str]]:
+        found = admin.describe_configs(list(named.values()), config_filter="all")["topic"]
+        return {
+            topic: {name: option["value"] for name, option in found[resource.name].items()}
+            for topic, resource in named.items()
+        }
+
+    def has_changes() -> bool:
+        """The broker answers an alteration before it is applied."""
+        found = described()
+        return all(
+            found[topic][name] == str(value)
+            for topic, change in (changes or {}).items()
+            for name, value in change.items()
+        )
+
+    wait_until(has_changes, 30, lambda: f"not applied: {changes}")
+    result = described()
     admin.close()
-    return [int(found[topic.name]["retention.ms"]["value"]) for topic in named]
+    return result
 
 
-@pytest.mark.parametrize(("topic", "days"), [(ARTICLES_CLEAN, 2), (ARTICLES_DLQ, 30)])
-def test_the_retention_of_an_earlier_version_is_brought_up(pipeline: Pipeline, topic: Topic, days: int) -> None:
-    name = pipeline.name(topic.name)
-    assert retention(pipeline, pipeline.prefix, topic, retention_ms=days * DAY_MS, segment_ms=77_000) == [
-        days * DAY_MS
+def days_kept(found: Mapping[Topic, Mapping[str, str]]) -> dict[str, float]:
+    """Retention in days, by topic."""
+    return {topic.name: int(options["retention.ms"]) / DAY_MS for topic, options in found.items()}
+
+
+def test_retention_of_earlier_version_is_raised(pipeline: Pipeline) -> None:
+    earlier = {ARTICLES_CLEAN: 2, ARTICLES_DLQ: 30}
+    changes = {topic: {"retention.ms": days * DAY_MS, "segment.ms": 77_000} for topic, days in earlier.items()}
+    before = configuration(pipeline, earlier, changes)
+    assert days_kept(before) == {topic.name: days for topic, days in earlier.items()}
+    assert set_up_topics(pipeline.setup_settings) == [
+        f"{pipeline.name(topic.name)} (retention.ms {days * DAY_MS} -> {topic.retention_ms})"
+        for topic, days in earlier.items()
     ]
-    done = set_up(settings(pipeline, pipeline.prefix))
-    assert done["topics"] == [f"{name} (retention.ms {days * DAY_MS} -> {topic.retention_ms})"]
-    assert retention(pipeline, pipeline.prefix, topic) == [topic.retention_ms]
-    admin = KafkaAdminClient(bootstrap_servers=pipeline.kafka)
-    found = admin.describe_configs([ConfigResource(ConfigResourceType.TOPIC, name)], config_filter="all")
-    admin.close()
-    # Whatever else was set for the topic stays.
-    assert found["topic"][name]["segment.ms"]["value"] == "77000"
-    assert set_up(settings(pipeline, pipeline.prefix))["topics"] == []
+    after = configuration(pipeline, earlier)
+    assert days_kept(after) == {topic.name: topic.retention_ms / DAY_MS for topic in earlier}
+    # Whatever else was set for a topic stays.
+    assert {options["segment.ms"] for options in after.values()} == {"77000"}
+    assert set_up_topics(pipeline.setup_settings) == []
 
 
-@pytest.mark.parametrize("days", [1, 60])
-def test_a_retention_of_an_operators_own_stays(pipeline: Pipeline, days: int) -> None:
+def test_retention_of_operator_stays(pipeline: Pipeline) -> None:
+    """A shorter one than it should be is logged."""
     topics = (ARTICLES_CLEAN, ARTICLES_TAGGED, ARTICLES_RAW)
-    retention(pipeline, pipeline.prefix, *topics, retention_ms=days * DAY_MS)
-    with structlog.testing.capture_logs() as logs:
-        assert set_up(settings(pipeline, pipeline.prefix))["topics"] == []
-    assert retention(pipeline, pipeline.prefix, *topics) == [days * DAY_MS] * 3
-    told = [each["topic"] for each in logs if "less than it should" in each["event"]]
-    assert told == ([pipeline.name(ARTICLES_CLEAN.name)] if days == 1 else [])
+    for days in (1, 60):
+        configuration(pipeline, topics, {topic: {"retention.ms": days * DAY_MS} for topic in topics})
+        with structlog.testing.capture_logs() as logs:
+            assert set_up_topics(pipeline.setup_settings) == []
+        assert set(days_kept(configuration(pipeline, topics)).values()) == {days}
+        warned = [entry["topic"] for entry in logs if "less than it should" in entry["event"]]
+        assert warned == ([pipeline.name(ARTICLES_CLEAN.name)] if days == 1 else [])
 
 
-def test_a_topic_with_other_partitions_is_refused(pipeline: Pipeline) -> None:
-    prefix = f"other-{pipeline.prefix}"
-    admin = KafkaAdminClient(bootstrap_servers=pipeline.kafka)
-    admin.create_topics([NewTopic(f"{prefix}{ARTICLES_RAW.name}", 2, 1)])
-    admin.close()
-    with pytest.raises(ValueError, match="has 2 partitions, not 6"):
-        set_up(settings(pipeline, prefix))
+def test_topic_with_other_partitions_is_refused(indices: Pipeline) -> None:
+    name = indices.name(ARTICLES_RAW.name)
+    admin = KafkaAdminClient(bootstrap_servers=indices.kafka)
+    admin.create_topics([NewTopic(name, 2, 1)])
+    try:
+        with pytest.raises(ValueError, match="has 2 partitions, not 6"):
+            set_up_topics(indices.setup_settings)
+    finally:
+        admin.delete_topics([name])
+        admin.close()
 
 
-def test_the_time_of_a_raw_record_is_the_brokers(pipeline: Pipeline) -> None:
-    """Else retention would delete a record dated 2019 at once, and one dated 2099 could never be corrected."""
+def test_raw_record_has_broker_time(pipeline: Pipeline) -> None:
+    """Otherwise retention would delete a record dated 2019 at once, and one dated 2099 could never be corrected."""
     name = pipeline.name(ARTICLES_RAW.name)
     producer = KafkaProducer(bootstrap_servers=pipeline.kafka)
     for year_2019_or_2099 in (1_546_300_800_000, 4_070_908_800_000):

@@ -24,7 +24,7 @@ from schemas.topics import ARTICLES_RAW
 from services.embedded.servers import KafkaServer
 from services.producer.new import write_project
 from services.runtime.reading import read_to_end
-from tests.bench.pipeline import texts
+from tests.bench.articles import distinct_texts
 from tests.live.harness import ROOT, SERVICES, Pipeline, wait_until
 
 LINES = (
@@ -239,7 +239,7 @@ def test_followed_folder_survives_kill_and_broker_absence(
 ) -> None:
     folder = tmp_path / "in"
     folder.mkdir()
-    bodies = iter(texts(burst + 10))
+    bodies = iter(distinct_texts(burst + 10))
     files: dict[str, str] = {}
 
     def save(name: str, word: str = "") -> None:
@@ -326,7 +326,7 @@ def metric(pipeline: Pipeline, name: str, **labels: str) -> float | None:
 def test_silent_part_is_reported(pipeline: Pipeline, tmp_path: Path) -> None:
     folder = tmp_path / "in"
     folder.mkdir()
-    for number, text in enumerate(texts(12)):
+    for number, text in enumerate(distinct_texts(12)):
         write(folder, f"{number}.txt", text)
     follow(pipeline, folder)
     silent = {"source": "files", "part": str(folder)}

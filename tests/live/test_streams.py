@@ -1,6 +1,7 @@
-"""The labelled streams through the deduper and the linker: the same findings whatever the number of processes.
+"""Streams of articles through the deduper and the linker: their findings do not depend on the number of processes.
 
-The articles are Reuters C50 (UCI, CC BY 4.0), made into copies and given publishers' lines; see tests/quality.
+The slow stream is labelled: Reuters C50 (UCI, CC BY 4.0), made into copies and given publishers' lines; see
+tests/quality.
 """
 
 from __future__ import annotations
@@ -8,9 +9,9 @@ from __future__ import annotations
 import time
 from collections import defaultdict
 from collections.abc import Callable
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from hashlib import md5
-from itertools import combinations
+from itertools import combinations, islice
 from typing import Any
 
 import pytest
@@ -18,10 +19,11 @@ import pytest
 from schemas.article import CleanArticle, Paragraph, Reason
 from schemas.story import Story
 from schemas.topics import ARTICLES_STORIES
+from tests.bench.generated import generate_articles
 from tests.live.harness import Pipeline, wait_until
 from tests.live.test_boilerplate import learned, records, results, send
+from tests.quality.data import rows
 from tests.quality.test_copies import pairs
-from tests.quality.test_repeats import rows
 
 GROUPS = ("deduper", "linker")
 
@@ -40,11 +42,27 @@ def article(row: dict[str, Any], texts: list[str]) -> CleanArticle:
     )
 
 
+def generated(count: int) -> list[CleanArticle]:
+    """Articles with copies of each other and with lines of their publishers, a minute apart."""
+    start = datetime(2026, 3, 1, tzinfo=UTC)
+    return [
+        article(
+            {
+                "id": str(number),
+                "publisher": made.publisher,
+                "published": (start + timedelta(minutes=number)).isoformat(),
+            },
+            list(made.paragraphs),
+        )
+        for number, made in enumerate(islice(generate_articles(), count))
+    ]
+
+
 def story_pairs(pipeline: Pipeline) -> set[tuple[str, str]]:
-    last = {each.id: each for each in records(pipeline, ARTICLES_STORIES) if isinstance(each, Story)}
+    last = {story.id: story for story in records(pipeline, ARTICLES_STORIES) if isinstance(story, Story)}
     groups = defaultdict(list)
-    for each in last.values():
-        groups[each.story_id].append(each.id)
+    for story in last.values():
+        groups[story.story_id].append(story.id)
     return pairs(groups)
 
 
@@ -55,7 +73,7 @@ def run(pipeline: Pipeline, articles: list[CleanArticle], workers: int, kill: bo
     half = len(articles) // 2
     send(pipeline, articles[:half])
     if kill:
-        wait_until(lambda: len(results(pipeline)) > 200, 60, pipeline.tails)
+        wait_until(lambda: len(results(pipeline)) > len(articles) // 8, 60, pipeline.tails)
         for group in GROUPS:
             pipeline.kill(f"{group}#1")
         send(pipeline, articles[half:])
@@ -66,18 +84,34 @@ def run(pipeline: Pipeline, articles: list[CleanArticle], workers: int, kill: bo
         pipeline.wait_idle(240, groups=GROUPS)
 
 
+def test_findings_do_not_depend_on_the_number_of_processes(new_pipeline: Callable[[], Pipeline]) -> None:
+    stream = generated(240)
+    found = []
+    for workers, kill in ((1, False), (2, True)):
+        pipeline = new_pipeline()
+        run(pipeline, stream, workers, kill)
+        assert pipeline.dead() == []
+        found.append((learned(pipeline), story_pairs(pipeline)))
+        pipeline.stop()
+    assert found[0] == found[1]
+    assert all(found[0]), "the stream has lines to be learned, and copies"
+
+
+@pytest.mark.slow
 @pytest.mark.timeout(900)
-def test_the_same_findings_whatever_the_machine_count(new_pipeline: Callable[[], Pipeline]) -> None:
+def test_labelled_stream_has_the_same_findings_with_any_number_of_processes(
+    new_pipeline: Callable[[], Pipeline],
+) -> None:
     """Break: let `Memory.take` count within a process only (a `MemoryStore` for the partition's store)."""
     copies = [(row, article(row, row["body"].split("\n\n"))) for row in rows("dedup/copies.jsonl.gz")]
     lines = list(rows("dedup/boilerplate.jsonl.gz"))
-    stream = [each for _, each in copies]
+    stream = [copy for _, copy in copies]
     stream += [article(row, [text for text, _ in row["paragraphs"]]) for row in lines]
     stories = defaultdict(list)
-    for row, each in copies:
-        stories[row["story"]].append(each.id)
+    for row, copy in copies:
+        stories[row["story"]].append(copy.id)
     gold = pairs(stories)
-    copied = {each.id for _, each in copies}
+    copied = {copy.id for _, copy in copies}
     found = []
     for workers, kill in ((1, False), (3, False), (3, True)):
         pipeline = new_pipeline()

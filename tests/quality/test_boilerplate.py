@@ -16,7 +16,7 @@ from services.deduper.core import drop_repeats
 from services.deduper.memory import Memory
 from services.deduper.settings import DeduperSettings
 from services.store import MemoryStore
-from tests.quality.test_repeats import rows
+from tests.quality.data import rows
 
 SETTINGS = DeduperSettings(kafka_bootstrap_servers="not needed here")
 

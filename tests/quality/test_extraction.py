@@ -7,17 +7,13 @@ repaired in the same way, so that spaces and soft hyphens do not count.
 
 from __future__ import annotations
 
-import gzip
 import json
 import multiprocessing
-import os
 import tarfile
 from collections.abc import Iterator
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import IO, Any, NamedTuple
 
-import pytest
 import trafilatura
 from pebble import ProcessPool
 
@@ -26,8 +22,7 @@ from services.cleaner.boilerplate import rule_for
 from services.cleaner.core import NothingLeft, clean_article
 from services.cleaner.settings import CleanerSettings
 from services.cleaner.text import repair
-
-FOLDER = Path(__file__).parents[3] / "shared/eval"
+from tests.quality.data import data_file, rows
 
 # Measured: precision 0.9268, recall 0.9711, F1 0.9484; trafilatura alone has 0.9109, 0.9210 and 0.9159.
 LOWER_BOUNDS = {"precision": 0.924, "recall": 0.968, "f1": 0.945}
@@ -54,17 +49,6 @@ class Page(NamedTuple):
     html: str
     belonging: list[str]
     foreign: list[str]
-
-
-def opened(name: str) -> Path:
-    """The file; without it the test is skipped, but in CI, which has it, it fails."""
-    path = FOLDER / name
-    if not path.exists():
-        reason = f"no evaluation data at {path}"
-        if os.environ.get("CI") == "true":
-            pytest.fail(reason)
-        pytest.skip(reason)
-    return path
 
 
 def pages(archive: tarfile.TarFile) -> Iterator[Page]:
@@ -113,7 +97,7 @@ def test_the_score_counts_segments() -> None:
 
 
 def test_finds_the_article_in_web_pages() -> None:
-    with tarfile.open(opened("extract/pages.tar.gz")) as archive:
+    with tarfile.open(data_file("extract/pages.tar.gz")) as archive:
         every = list(pages(archive))
     limit = CleanerSettings(kafka_bootstrap_servers="not needed here").document_limit_seconds
     with ProcessPool(max_workers=1, context=multiprocessing.get_context("spawn")) as pool:
@@ -133,8 +117,7 @@ def test_finds_the_article_in_web_pages() -> None:
 
 def test_no_paragraph_of_the_news_is_taken_for_boilerplate() -> None:
     """5,000 agency articles with 87,859 paragraphs, without boilerplate but for one line."""
-    with gzip.open(opened("corpus/c50.jsonl.gz"), "rt", encoding="utf-8") as lines:
-        paragraphs = [paragraph for line in lines for paragraph in json.loads(line)["text"].split("\n\n")]
+    paragraphs = [paragraph for row in rows("corpus/c50.jsonl.gz") for paragraph in row["text"].split("\n\n")]
 
     # The address of who wrote it, alone in brackets.
     assert [paragraph for paragraph in paragraphs if rule_for(paragraph)] == ["(sam.perry@reuters.com)"]
@@ -147,12 +130,11 @@ def test_finds_the_boilerplate_that_publishers_share() -> None:
     """
     shared = ("Sign up for", "Follow ", "Scan the QR code", "Have you seen", "More from", "Comments are closed")
     missed, taken = set(), set()
-    with gzip.open(opened("dedup/boilerplate.jsonl.gz"), "rt", encoding="utf-8") as lines:
-        for line in lines:
-            for text, kind in json.loads(line)["paragraphs"]:
-                if kind == "text" and rule_for(text):
-                    taken.add(text)
-                elif kind == "boilerplate" and text.startswith(shared) and not rule_for(text):
-                    missed.add(text)
+    for row in rows("dedup/boilerplate.jsonl.gz"):
+        for text, kind in row["paragraphs"]:
+            if kind == "text" and rule_for(text):
+                taken.add(text)
+            elif kind == "boilerplate" and text.startswith(shared) and not rule_for(text):
+                missed.add(text)
 
     assert (missed, taken) == (set(), set())

@@ -5,21 +5,12 @@ The articles are Reuters C50 (UCI, CC BY 4.0) with repeats put in; a paragraph c
 
 from __future__ import annotations
 
-import gzip
-import json
-import os
 from collections import Counter
-from collections.abc import Iterator
 from datetime import UTC, datetime
-from pathlib import Path
-from typing import Any
-
-import pytest
 
 from schemas.article import CleanArticle, Dropped, Paragraph, Reason
 from services.deduper.core import drop_repeats
-
-FOLDER = Path(__file__).parents[3] / "shared/eval"
+from tests.quality.data import rows
 
 # Share of the repeats found in 1,329 articles, measured: 1.000 exact, 0.964 near, none of 22,481 others dropped.
 LOWER_BOUNDS = {"exact": 1.0, "near": 0.955}
@@ -38,18 +29,6 @@ EDITS_FOUND = {
     "words20": 0.87,
     "words30": 0.15,
 }
-
-
-def rows(name: str) -> Iterator[dict[str, Any]]:
-    """The lines of the file; without it the test is skipped, but in CI, which has it, it fails."""
-    path = FOLDER / name
-    if not path.exists():
-        reason = f"no evaluation data at {path}"
-        if os.environ.get("CI") == "true":
-            pytest.fail(reason)
-        pytest.skip(reason)
-    with gzip.open(path, "rt", encoding="utf-8") as lines:
-        yield from map(json.loads, lines)
 
 
 def dropped(paragraphs: list[str]) -> dict[int, Dropped]:

@@ -7,8 +7,9 @@ import pytest
 
 from schemas.article import Change, Changed, Dropped, Kind, Paragraph, Quality, RawArticle, Reason
 from schemas.identity import article_id
-from services.cleaner.core import VERSION, NotAnArticle, NothingLeft, Policy, clean_article
+from services.cleaner.core import VERSION, NotAnArticle, NothingLeft, clean_article
 from services.cleaner.page import HtmlTooDeep
+from services.cleaner.policy import Policy
 
 RECEIVED = datetime(2026, 1, 31, 12, 0, 0, 123_456, tzinfo=UTC)
 REPORT = "The ministers met for three hours on Tuesday and agreed on a plan that both parliaments must now pass."

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from schemas.article import RawArticle
@@ -50,13 +50,11 @@ def check_cleaning(raw: RawArticle) -> None:
     assert (again.language, again.language_confidence) == (article.language, article.language_confidence)
 
 
-@settings(max_examples=100, deadline=None)  # the first example loads the models; machines differ
 @given(BODIES.filter(bool))
 def test_cleaning_a_plain_text_is_idempotent(body: str) -> None:
     check_cleaning(RawArticle(publisher="p", body=body))
 
 
-@settings(max_examples=100, deadline=None)  # the first example loads the models; machines differ
 @given(FRAGMENTS.filter(bool))
 def test_cleaning_html_is_idempotent(html: str) -> None:
     check_cleaning(RawArticle(publisher="p", html=html))

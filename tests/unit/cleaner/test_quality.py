@@ -25,7 +25,6 @@ from services.cleaner.quality import (
 )
 
 ALL = [wall for walls in WALLS.values() for wall in walls]
-EACH_WALL = pytest.mark.parametrize("wall", ALL, ids=[f"{wall.quality}-{wall.language}" for wall in ALL])
 SENTENCE = "The council voted on Monday to close the old bridge for two years while its deck is replaced."
 OTHER_SENTENCE = "Engineers will start on the north side, and the road below stays open to buses and bicycles."
 FRONT = PageFacts(stated_article=False, linked_headings=24, linked_share=0.8, page_characters=3_000)
@@ -58,38 +57,48 @@ def test_order_is_that_of_the_schema() -> None:
     assert found == (Quality.TOO_SHORT, Quality.SECTION_FRONT, Quality.LOGIN_WALL, Quality.ERROR_PAGE)
 
 
-@EACH_WALL
-def test_takes_its_examples(wall: Wall) -> None:
-    for example in wall.examples:
-        # Consent takes more than a sentence; the same one again is as good as the next.
-        again = 1 if wall.quality is not Quality.COOKIE_WALL else -(-80 // len(example))
-        assert wall.quality in judge(*[example] * again), example
+def test_walls_match_their_examples() -> None:
+    missed = []
+    for wall in ALL:
+        for example in wall.examples:
+            # Consent takes more than a sentence; the same one again is as good as the next.
+            again = 1 if wall.quality is not Quality.COOKIE_WALL else -(-80 // len(example))
+            if wall.quality not in judge(*[example] * again):
+                missed.append((wall.quality, example))
+
+    assert missed == []
 
 
-@EACH_WALL
-def test_takes_what_hints_at_it_where_nothing_else_stands(wall: Wall) -> None:
-    for hint in wall.hints:
-        assert wall.quality in judge(hint), hint
-        assert judge(hint, SENTENCE, OTHER_SENTENCE, headline=hint) == set(), hint
+def test_hints_count_where_nothing_else_stands() -> None:
+    hints = [(wall, hint) for wall in ALL for hint in wall.hints]
+
+    assert [(wall.quality, hint) for wall, hint in hints if wall.quality not in judge(hint)] == []
+    assert {hint: judge(hint, SENTENCE, OTHER_SENTENCE, headline=hint) for _, hint in hints} == {
+        hint: set() for _, hint in hints
+    }
 
 
-@EACH_WALL
-def test_leaves_a_brief_of_reporting(wall: Wall) -> None:
-    for sentence in wall.reporting:
-        assert judge(sentence, headline="News in brief") == set(), sentence
-        assert judge(f"{sentence} {SENTENCE}", headline=sentence) == set(), sentence
+def test_briefs_of_reporting_are_no_walls() -> None:
+    sentences = [sentence for wall in ALL for sentence in wall.reporting]
+    briefs = {sentence: judge(sentence, headline="News in brief") for sentence in sentences}
+    longer = {sentence: judge(f"{sentence} {SENTENCE}", headline=sentence) for sentence in sentences}
+
+    assert {sentence: found for sentence, found in briefs.items() if found} == {}
+    assert {sentence: found for sentence, found in longer.items() if found} == {}
 
 
-@EACH_WALL
-def test_leaves_an_article_that_holds_its_words(wall: Wall) -> None:
+def test_articles_that_contain_a_walls_words_are_no_walls() -> None:
     article = [SENTENCE, OTHER_SENTENCE] * 6
-    for example in (*wall.examples, *wall.hints):
-        assert judge(*article[:6], example, *article[6:], headline=example) == set(), example
+    examples = [example for wall in ALL for example in (*wall.examples, *wall.hints)]
+    found = {example: judge(*article[:6], example, *article[6:], headline=example) for example in examples}
+
+    assert {example: qualities for example, qualities in found.items() if qualities} == {}
 
 
-@pytest.mark.parametrize("quality", WALLS)
-def test_every_language_has_every_wall(quality: Quality) -> None:
-    assert {wall.language for wall in WALLS[quality]} - {"und"} == LANGUAGES
+def test_every_language_has_every_wall() -> None:
+    languages = {quality: {wall.language for wall in walls} - {"und"} for quality, walls in WALLS.items()}
+
+    assert languages == dict.fromkeys(WALLS, LANGUAGES)
 
 
 # Pages of each kind ------------------------------------------------------------------------------------------
@@ -346,11 +355,11 @@ def test_articles_are_no_fronts(kept: list[str], found: PageFacts | None) -> Non
 # The file, and what a hostile text costs ---------------------------------------------------------------------
 
 
-@EACH_WALL
-def test_patterns_take_linear_time(wall: Wall) -> None:
+def test_patterns_take_linear_time() -> None:
     """No quantifier stands inside another one but of a few repeats, and every gap is bounded."""
-    for pattern in filter(None, (wall.sure, wall.hint)):
-        assert not nested_repeat(_parser.parse(pattern.pattern, re.IGNORECASE), inside=1)
+    patterns = {pattern.pattern for wall in ALL for pattern in (wall.sure, wall.hint) if pattern}
+
+    assert [text for text in patterns if nested_repeat(_parser.parse(text, re.IGNORECASE), inside=1)] == []
 
 
 def nested_repeat(node: Any, *, inside: int) -> bool:

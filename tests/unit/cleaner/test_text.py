@@ -4,7 +4,7 @@ import textwrap
 import unicodedata
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from schemas.article import Change
@@ -69,13 +69,11 @@ def test_a_deep_nest_of_entities_takes_no_pass_for_each_level() -> None:
     assert repair("&" + "amp;" * 200_000 + "lt;") == "<"
 
 
-@settings(max_examples=100, deadline=None)
 @given(TEXTS)
 def test_repair_is_idempotent(text: str) -> None:
     assert repair(repair(text)) == repair(text)
 
 
-@settings(max_examples=100, deadline=None)
 @given(TEXTS)
 def test_splitting_is_idempotent_and_gives_no_empty_paragraph(text: str) -> None:
     paragraphs = list(split_paragraphs(text))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from itertools import product
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from schemas.article import Change
@@ -59,7 +59,6 @@ def split(body: str) -> list[str]:
     return [text for text, _ in split_text(body)]
 
 
-@settings(max_examples=200, deadline=None)
 @given(TEXTS)
 def test_repairs_are_idempotent(text: str) -> None:
     line, done = repair_line(text)
@@ -70,7 +69,6 @@ def test_repairs_are_idempotent(text: str) -> None:
     assert "\n" not in line
 
 
-@settings(max_examples=200, deadline=None)
 @given(TEXTS)
 def test_a_line_of_which_nothing_is_stated_lost_only_white_space_around_it(text: str) -> None:
     line, done = repair_line(text)
@@ -78,7 +76,6 @@ def test_a_line_of_which_nothing_is_stated_lost_only_white_space_around_it(text:
     assert done or line == text.strip()
 
 
-@settings(max_examples=200, deadline=None)
 @given(BODIES, st.randoms(use_true_random=False))
 def test_what_is_kept_of_a_text_comes_back_unchanged(body: str, chance: random.Random) -> None:
     paragraphs = split(body)
@@ -89,7 +86,6 @@ def test_what_is_kept_of_a_text_comes_back_unchanged(body: str, chance: random.R
         assert list(split_text("\n\n".join(some))) == [(text, ()) for text in some]
 
 
-@settings(max_examples=200, deadline=None)
 @given(BODIES)
 def test_html_folds_what_plain_text_keeps(body: str) -> None:
     paragraphs = list(split_paragraphs(body))
@@ -98,7 +94,6 @@ def test_html_folds_what_plain_text_keeps(body: str) -> None:
     assert list(split_paragraphs("\n\n".join(paragraphs))) == paragraphs
 
 
-@settings(max_examples=200, deadline=None)
 @given(
     st.lists(st.sampled_from(["Rates", "rose", "by", "half", "a", "point", "in", "Example", "City"]), min_size=1)
 )

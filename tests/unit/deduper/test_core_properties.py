@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from services.deduper.core import drop_repeats
@@ -18,7 +18,6 @@ ARTICLES = st.lists(PARAGRAPHS, min_size=1, max_size=6).flatmap(
 )
 
 
-@settings(max_examples=100, deadline=None)
 @given(ARTICLES, st.integers(1, 4), st.sampled_from([0.3, 0.45, 0.7]))
 def test_every_paragraph_is_kept_or_dropped_once_and_dropping_again_changes_nothing(
     paragraphs: list[str], shingle_words: int, threshold: float
@@ -39,7 +38,6 @@ def test_every_paragraph_is_kept_or_dropped_once_and_dropping_again_changes_noth
     assert again == after
 
 
-@settings(max_examples=100, deadline=None)
 @given(ARTICLES)
 def test_what_is_kept_does_not_hang_on_what_comes_later(paragraphs: list[str]) -> None:
     """But for the words that show by their small letters that they are no names."""

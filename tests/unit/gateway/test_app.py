@@ -394,7 +394,7 @@ def long_made() -> Iterator[Rig]:
     patched.undo()
 
 
-@hypothesis_settings(deadline=None, max_examples=300, suppress_health_check=[HealthCheck.too_slow])
+@hypothesis_settings(suppress_health_check=[HealthCheck.too_slow])
 @given(
     content=BODIES | EVENTS.map(lambda found: json.dumps(found).encode()),
     media=st.sampled_from([*CONTENT_TYPES, "text/plain"]),

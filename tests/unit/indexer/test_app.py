@@ -1,214 +1,31 @@
-"""The indexer's loop, with what Kafka's clients do played by small stand-ins and an index in memory."""
+"""The indexer's loop: verdicts, dead letters, commits and pauses."""
 
 from __future__ import annotations
 
 import subprocess
 import sys
-import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
 from concurrent.futures import wait
 from types import SimpleNamespace
-from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
-from kafka import TopicPartition
-from kafka.errors import CommitFailedError, KafkaConnectionError, KafkaError, KafkaTimeoutError
+from kafka.errors import CommitFailedError, KafkaConnectionError, KafkaError
 
-from schemas.article import TaggedArticle
-from schemas.dead_letter import read_dead_letter
-from schemas.reading import write_record
-from services.indexer import app
-from services.indexer.app import EXIT_FORBIDDEN, EXIT_UNDELIVERABLE, FIELDS, Indexer
-from services.indexer.index import Forbidden, Outcome, TooLarge, Unavailable, Verdict, Write
+from services.indexer.app import FIELDS
+from services.indexer.index import Outcome, TooLarge, Unavailable, Verdict, Write
 from services.indexer.settings import IndexerSettings
 from services.indexer.writing import Pending, Writing
-from services.runtime import confirmed, group
 from services.runtime.watchdog import Watchdog
 from tests.unit.indexer.articles import tagged
-from tests.unit.indexer.memory_index import MemoryIndex
+from tests.unit.indexer.scene import TOPIC, TOPICS, Make, Scene, make, place, record, scene
 
-TOPIC = "night-articles-tagged"
-
-TOPICS = [TOPIC, *(f"night-articles-{name}" for name in ("stories", "retagged", "retracted", "dlq"))]
-
+__all__ = ["make", "scene"]  # fixtures
 
 FULL = "word " * 180
 """Fills a request of 1,024 bytes, the smallest that can be set; beside a short one there is room in the hand."""
-
-
-def place(partition: int) -> TopicPartition:
-    return TopicPartition(TOPIC, partition)
-
-
-def record(
-    offset: int,
-    value: TaggedArticle | bytes | None,
-    partition: int = 0,
-    key: bytes | None = b"key",
-    headers: Sequence[tuple[str, bytes | None]] = (),
-) -> Any:
-    content = write_record(value) if isinstance(value, TaggedArticle) else value
-    return SimpleNamespace(
-        topic=TOPIC,
-        partition=partition,
-        offset=offset,
-        value=content,
-        key=key,
-        headers=list(headers),
-        timestamp=1_767_225_600_000,
-    )
-
-
-class Left(BaseException):
-    """Stands for the end of the process, with this exit status."""
-
-    def __init__(self, status: int) -> None:
-        self.status = status
-
-
-class Consumer:
-    """Stands for `KafkaConsumer`."""
-
-    def __init__(self) -> None:
-        self.places = {place(0), place(1)}
-        self.paused_: set[TopicPartition] = set()
-        self.commits: list[dict[int, int]] = []
-        self.sought: list[tuple[int, int]] = []
-        self.polled: list[dict[TopicPartition, list[Any]]] = []
-        self.while_polling: Callable[[], None] = lambda: None
-        self.paused_while_polling: list[set[TopicPartition]] = []
-        self.commit_fails: KafkaError | None = None
-        self.listener: Any = None
-        self.closed: bool | None = None
-
-    def subscribe(self, topics: list[str], listener: Any) -> None:
-        assert topics == TOPICS
-        self.listener = listener
-
-    def topics(self) -> set[str]:
-        return set(TOPICS)
-
-    def assignment(self) -> set[TopicPartition]:
-        return set(self.places)
-
-    def poll(self, **_: Any) -> dict[TopicPartition, list[Any]]:
-        self.paused_while_polling.append(set(self.paused_))
-        self.while_polling()
-        return self.polled.pop(0) if self.polled else {}
-
-    def pause(self, *places: TopicPartition) -> None:
-        self.paused_ |= set(places)
-
-    def resume(self, *places: TopicPartition) -> None:
-        self.paused_ -= set(places)
-
-    def paused(self) -> set[TopicPartition]:
-        return set(self.paused_)
-
-    def seek(self, where: TopicPartition, offset: int) -> None:
-        self.sought.append((where.partition, offset))
-
-    def commit(self, offsets: dict[TopicPartition, Any]) -> None:
-        if self.commit_fails:
-            raise self.commit_fails
-        self.commits.append({where.partition: at.offset for where, at in offsets.items()})
-
-    @property
-    def committed(self) -> dict[int, int]:
-        """By partition, after all commits: in how many steps is a matter of time."""
-        return {partition: offset for each in self.commits for partition, offset in each.items()}
-
-    def close(self, autocommit: bool) -> None:
-        self.closed = not autocommit
-
-
-class Queue:
-    """Stands for `KafkaProducer`, and for the dead letter queue behind it."""
-
-    def __init__(self) -> None:
-        self.sent: list[Any] = []
-        self.refuses = 0
-        self.on_send: Callable[[], None] = lambda: None
-
-    def send(self, topic: str, key: bytes, value: bytes, headers: list[tuple[str, bytes]]) -> Any:
-        assert topic == "night-articles-dlq"
-        self.on_send()
-        self.refuses -= 1
-        if self.refuses >= 0:
-            raise KafkaTimeoutError
-        self.sent.append(SimpleNamespace(letter=read_dead_letter(headers), key=key, value=value, headers=headers))
-        return SimpleNamespace(get=lambda timeout: None)
-
-    def close(self) -> None:
-        """Nothing is open."""
-
-
-class Scene:
-    """An indexer and what it stands between."""
-
-    def __init__(self, **settings: Any) -> None:
-        self.consumer, self.queue = Consumer(), Queue()
-        self.index, self.stories, self.letters = MemoryIndex(), MemoryIndex(), MemoryIndex()
-        self.settings = IndexerSettings(
-            kafka_bootstrap_servers="127.0.0.1:1",
-            elasticsearch_url="http://127.0.0.1:1",
-            newsflow_prefix="night-",
-            backoff_max_seconds=0.001,
-            deliver_limit_seconds=0.01,
-            **settings,
-        )
-
-    def start(self) -> None:
-        self.indexer = Indexer(self.settings, self.index, self.stories, self.letters)
-        self.indexer.health.green("start")
-        self.indexer.partitions.on_partitions_assigned(self.consumer.places)
-
-    def hold(self, *records: Any) -> None:
-        """Put records in hand, as if they had just been read and had had their time to fill a request."""
-        for each in records:
-            self.indexer.hand.add(each, self.indexer.writing.prepare(each))
-        self.indexer.fills_until = 0
-
-    def settle(self, *records: Any) -> None:
-        """Until nothing is in hand any more."""
-        self.hold(*records)
-        while len(self.indexer.hand) and not self.indexer.stopping:
-            self.indexer._step()
-        self.indexer._leave_off()
-
-    @property
-    def dead(self) -> list[str]:
-        return [each.letter.id.split("/", 1)[1] + " " + each.letter.reason for each in self.queue.sent]
-
-
-Make = Callable[..., Scene]
-
-
-@pytest.fixture
-def make(monkeypatch: pytest.MonkeyPatch) -> Make:
-    def leave(status: int) -> None:
-        raise Left(status)
-
-    def call(**settings: Any) -> Scene:
-        scene = Scene(**settings)
-        monkeypatch.setattr(group, "KafkaConsumer", lambda **_: scene.consumer)
-        monkeypatch.setattr(confirmed, "KafkaProducer", lambda **_: scene.queue)
-        monkeypatch.setattr(app, "os", SimpleNamespace(_exit=leave))
-        monkeypatch.setattr(app, "logging", SimpleNamespace(shutdown=lambda: None))
-        monkeypatch.setattr("tenacity.nap.time", SimpleNamespace(sleep=lambda _: None))
-        scene.start()
-        return scene
-
-    return call
-
-
-@pytest.fixture
-def scene(make: Make) -> Scene:
-    return make()
 
 
 # ---------------------------------------------------------------- every record to its end, then the commit
@@ -250,32 +67,6 @@ def test_what_is_pending_is_written_again_until_it_is_there(scene: Scene) -> Non
     assert scene.dead == []
 
 
-def test_an_index_that_takes_nothing_is_waited_for_without_limit(scene: Scene) -> None:
-    reasons = []
-
-    def away(names: list[str]) -> dict[str, Outcome]:
-        reasons.append(scene.indexer.health.reason)
-        if len(reasons) < 60:
-            raise Unavailable("503 unavailable_shards_exception")
-        return {}
-
-    scene.index.fault = away
-    scene.settle(record(0, tagged("a")), record(1, tagged("b")))
-    assert scene.index.documents.keys() == {"a", "b"}
-    assert reasons[0] is None
-    assert all("Elasticsearch" in str(each) and "503" in str(each) for each in reasons[1:])
-    assert scene.indexer.health.reason is None
-    assert scene.consumer.committed == {0: 2}
-    assert scene.dead == []
-
-
-def test_an_older_revision_is_done_with(scene: Scene) -> None:
-    scene.settle(record(0, tagged("a", "corrected", revision=5)), record(1, tagged("a", "first", revision=4)))
-    assert scene.index.documents["a"][1]["body"] == "corrected"
-    assert scene.consumer.committed == {0: 2}
-    assert scene.dead == []
-
-
 def test_what_the_index_refuses_is_a_dead_letter_with_its_original_bytes(scene: Scene) -> None:
     scene.index.fault = lambda names: {"b": Outcome(Verdict.REFUSED, "400 document_parsing_exception")}
     refused = record(7, tagged("b"), key=None, headers=[("trace", b"17"), ("empty", None)])
@@ -290,19 +81,12 @@ def test_what_the_index_refuses_is_a_dead_letter_with_its_original_bytes(scene: 
     assert scene.consumer.committed == {0: 9}
 
 
-def test_what_does_not_decode_is_a_dead_letter_and_holds_up_no_other(scene: Scene) -> None:
-    bad_url = tagged("d").model_copy(update={"url": "http://["})
-    scene.settle(
-        record(0, b"{"),
-        record(1, tagged("a")),
-        record(2, b'{"id": "b"}'),
-        record(3, None),
-        record(4, bad_url),  # whatever raises, it is one record's failure
-        record(5, tagged("c")),
-    )
+def test_whatever_a_record_raises_is_its_own_failure(scene: Scene) -> None:
+    bad_url = tagged("b").model_copy(update={"url": "http://["})
+    scene.settle(record(0, tagged("a")), record(1, bad_url), record(2, tagged("c")))
     assert scene.index.documents.keys() == {"a", "c"}
-    assert scene.dead == ["0/0 invalid_json", "0/2 invalid_record", "0/3 empty", "0/4 failed"]
-    assert scene.consumer.committed == {0: 6}
+    assert scene.dead == ["0/1 failed"]
+    assert scene.consumer.committed == {0: 3}
 
 
 def test_a_batch_of_dead_letters_is_committed_without_a_request(scene: Scene) -> None:
@@ -336,7 +120,6 @@ def size(item: Pending) -> int:
     return len(item.write.source or b"")
 
 
-@settings(deadline=None)
 @given(st.lists(st.integers(1, 3_000), min_size=1, max_size=30))
 def test_requests_keep_the_order_and_the_bound(sizes: list[int]) -> None:
     writing = Writing.__new__(Writing)
@@ -443,63 +226,7 @@ def test_after_a_half_without_an_answer_the_other_half_waits(scene: Scene) -> No
     assert scene.consumer.committed == {0: 4}
 
 
-# ---------------------------------------------------------------- partitions that go away
-
-
-def away_until(scene: Scene, polled: Callable[[], None]) -> None:
-    """The first request has no answer; then `polled` is called in the next poll, once."""
-
-    def away(names: list[str]) -> dict[str, Outcome]:
-        scene.index.fault = lambda _: {}
-        raise Unavailable("503")
-
-    def poll() -> None:
-        if scene.index.requests and not scene.indexer.work:
-            scene.consumer.while_polling = lambda: None
-            polled()
-
-    # The pause that follows lasts until the next poll.
-    scene.indexer.settings = scene.settings.model_copy(update={"backoff_max_seconds": 30.0})
-    scene.index.fault = away
-    scene.consumer.while_polling = poll
-
-
-def test_what_was_revoked_is_not_committed(scene: Scene) -> None:
-    def revoke() -> None:
-        scene.consumer.places = {place(0)}
-        scene.indexer.partitions.on_partitions_revoked([place(1)])
-
-    away_until(scene, revoke)
-    scene.settle(record(0, tagged("a")), record(50, tagged("b"), partition=1))
-    assert scene.index.requests == [["a", "b"], ["a"]], "the other half belongs to another process now"
-    assert scene.consumer.committed == {0: 1}
-    assert scene.consumer.sought == []
-    assert scene.indexer.partitions.assigned == {place(0)}
-
-
-def test_what_was_revoked_and_came_back_is_read_again(scene: Scene) -> None:
-    def rebalance() -> None:
-        scene.indexer.partitions.on_partitions_revoked([place(1)])
-        scene.indexer.partitions.on_partitions_assigned([place(1)])
-
-    away_until(scene, rebalance)
-    scene.settle(record(0, tagged("a")), record(50, tagged("b"), partition=1), record(51, tagged("c"), partition=1))
-    assert scene.consumer.committed == {0: 1}
-    assert scene.consumer.sought == [(1, 50)], "from the first one in hand"
-    assert scene.indexer.partitions.assigned == {place(0), place(1)}
-
-
-def test_when_all_was_revoked_there_is_nothing_to_write_or_commit(scene: Scene) -> None:
-    def revoke() -> None:
-        scene.consumer.places = set()
-        scene.indexer.partitions.on_partitions_revoked([place(0), place(1)])
-
-    away_until(scene, revoke)
-    scene.settle(record(0, tagged("a")))
-    assert len(scene.index.requests) == 1
-    assert scene.consumer.commits == []
-    scene.indexer._step()
-    assert scene.indexer.health.reason is None
+# ---------------------------------------------------------------- commits that fail
 
 
 @pytest.mark.parametrize("error", [CommitFailedError(), KafkaConnectionError()])
@@ -536,14 +263,14 @@ def test_while_it_waits_all_is_paused_and_the_membership_kept(scene: Scene) -> N
     scene.consumer.polled = [{}, {place(1): [late, record(71, tagged("later"), partition=1)]}]
     scene.indexer.pause_ends = float("inf")
     while not scene.consumer.sought:
-        scene.indexer._step()
+        scene.step()
     assert scene.consumer.paused_while_polling
     assert all(paused == scene.consumer.places for paused in scene.consumer.paused_while_polling)
     # A partition that has just come may bring records all the same: they are read again.
     assert scene.consumer.sought == [(1, 70)]
     assert len(scene.indexer.hand) == 0
     scene.indexer.pause_ends = 0
-    scene.indexer._step()
+    scene.step()
     assert scene.consumer.paused_ == set(), "and on it goes"
 
 
@@ -590,31 +317,8 @@ def test_waiting_for_the_index_is_no_stall(scene: Scene, monkeypatch: pytest.Mon
     for watchdog in scene.indexer.watchdogs:
         monkeypatch.setattr(watchdog, "record_done", record_done)
     scene.indexer.pause_ends = float("inf")
-    scene.indexer._step()
+    scene.step()
     assert done == len(TOPICS)
-
-
-# ---------------------------------------------------------------- leaving
-
-
-def test_an_index_that_does_not_know_us_ends_it_with_nothing_committed(scene: Scene) -> None:
-    def forbid(names: list[str]) -> dict[str, Outcome]:
-        raise Forbidden("403 security_exception")
-
-    scene.index.fault = forbid
-    with pytest.raises(Left) as left:
-        scene.settle(record(0, tagged("a")))
-    assert left.value.status == EXIT_FORBIDDEN == 77
-    assert scene.consumer.commits == []
-    assert scene.dead == []
-
-
-def test_a_queue_that_takes_no_dead_letter_ends_it_with_nothing_committed(scene: Scene) -> None:
-    scene.queue.refuses = 10**9
-    with pytest.raises(Left) as left:
-        scene.settle(record(0, tagged("a")), record(1, b"{"))
-    assert left.value.status == EXIT_UNDELIVERABLE == 70
-    assert scene.consumer.commits == []
 
 
 # ---------------------------------------------------------------- the loop around it
@@ -655,7 +359,7 @@ def test_a_bulk_fills_up_while_more_comes(make: Make) -> None:
     ]
     while len(scene.consumer.commits) < 1:
         assert scene.index.requests == []
-        scene.indexer._step()
+        scene.step()
         wait(scene.indexer.work)
     assert scene.index.requests == [list("abcd")], "full, without waiting any longer"
 
@@ -663,50 +367,15 @@ def test_a_bulk_fills_up_while_more_comes(make: Make) -> None:
 def test_a_bulk_does_not_wait_for_ever(make: Make) -> None:
     scene = make(bulk_wait_seconds=0.01)
     scene.consumer.polled = [{place(0): [record(0, tagged("a"))]}]
-    scene.indexer._step()
+    scene.step()
     scene.settle()
     assert scene.index.requests == [["a"]]
-
-
-def test_what_is_revoked_while_a_bulk_fills_up_is_not_committed(make: Make) -> None:
-    scene = make(bulk_wait_seconds=0.05)
-    scene.consumer.polled = [{place(1): [record(7, tagged("a"), 1)]}, {place(0): [record(0, tagged("b"))]}]
-
-    def revoke() -> None:
-        if len(scene.consumer.polled) == 1:
-            scene.consumer.places = {place(0)}
-            scene.indexer.partitions.on_partitions_revoked([place(1)])
-
-    scene.consumer.while_polling = revoke
-    while not scene.consumer.commits:
-        scene.indexer._step()
-    assert scene.consumer.committed == {0: 1}
-    assert scene.index.documents.keys() == {"b"}, "the other is another process's now"
 
 
 def test_the_indexer_and_a_stage_can_be_imported_together() -> None:
     """Tests, a tool that reads the metrics' names, and whoever runs all in one process do."""
     code = "import services.runtime.stage, services.indexer.app"
     subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
-
-
-def test_a_broker_that_goes_away_while_polling_ends_nothing(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Watchdog, "start", lambda _: None)
-    scene = make(bulk_wait_seconds=0)
-    scene.consumer.polled = [{place(0): [record(0, tagged("a"))]}]
-    polls = 0
-
-    def break_twice() -> None:
-        nonlocal polls
-        polls += 1
-        if polls <= 2:
-            raise KafkaConnectionError("socket disconnected")
-        if scene.consumer.commits:
-            scene.indexer.stopping = True
-
-    scene.consumer.while_polling = break_twice
-    scene.indexer.run()
-    assert scene.index.documents.keys() == {"a"}
 
 
 def test_of_two_records_of_an_article_in_one_batch_the_later_one_counts(scene: Scene) -> None:
@@ -721,192 +390,7 @@ def test_of_two_records_of_an_article_in_one_batch_the_later_one_counts(scene: S
     assert scene.consumer.committed == {0: 3}
 
 
-# ---------------------------------------------------------------- more than one request at once
-
-
-def test_full_requests_are_written_at_once_and_an_article_by_one_thread(make: Make) -> None:
-    scene = make(bulk_records=2, bulk_in_flight=2)
-    together = threading.Barrier(2, timeout=10)
-
-    def both(names: list[str]) -> dict[str, Outcome]:
-        together.wait()  # broken where one waits for the other
-        return {}
-
-    scene.index.fault = both
-    scene.settle(
-        record(0, tagged("a")),
-        record(1, tagged("b")),
-        record(2, tagged("c")),
-        record(3, tagged("a", "new", revision=2)),
-    )
-    assert sorted(scene.index.requests) == [["a"], ["b", "c"]]
-    assert scene.index.documents["a"][1]["body"] == "new"
-    assert scene.consumer.committed == {0: 4}
-
-
-def test_what_fills_no_request_is_not_torn_apart(make: Make) -> None:
-    """Each request costs the index a write to disk."""
-    scene = make(bulk_records=10, bulk_in_flight=4)
-    scene.settle(*[record(offset, tagged(name)) for offset, name in enumerate("abcdef")])
-    assert scene.index.requests == [list("abcdef")]
-
-
-def test_the_next_records_are_read_and_written_while_others_are_written(scene: Scene) -> None:
-    scene.consumer.polled = [{}, {place(0): [record(1, tagged("b"))], place(1): [record(7, tagged("c"), 1)]}]
-    written = threading.Event()
-
-    def slow(names: list[str]) -> dict[str, Outcome]:
-        if "a" in names:
-            assert written.wait(10)
-            assert 0 not in scene.consumer.committed, "what is behind it is not committed"
-        else:
-            written.set()
-        return {}
-
-    scene.index.fault = slow
-    scene.settle(record(0, tagged("a")))
-    assert scene.index.requests == [["a"], ["b", "c"]]
-    assert scene.consumer.committed == {0: 2, 1: 8}
-
-
-def test_an_article_is_in_one_request_at_a_time(make: Make) -> None:
-    """Read, changed and written by two threads at once, one change is lost."""
-    scene = make(bulk_records=1)
-    scene.consumer.polled = [{place(0): [record(1, tagged("a", "new", revision=2)), record(2, tagged("b"))]}]
-    b_written = threading.Event()
-    order: list[str] = []
-
-    def slow(names: list[str]) -> dict[str, Outcome]:
-        if order.count("a") == 0 and "a" in names:
-            assert b_written.wait(10)
-        order.extend(names)
-        if "b" in names:
-            b_written.set()
-        return {}
-
-    scene.index.fault = slow
-    scene.settle(record(0, tagged("a")))
-    assert order == ["b", "a", "a"]
-    assert scene.index.documents["a"][1]["body"] == "new"
-    assert [each["body"] for each in scene.index.documents["a"][1]["history"]] == ["A text."]
-
-
-def test_a_rebalance_waits_for_what_is_being_written(scene: Scene) -> None:
-    """The next owner writes the same documents: read, changed and written by two at once, one change is lost."""
-    writes, revoked = threading.Event(), threading.Event()
-    order = []
-
-    def slow(names: list[str]) -> dict[str, Outcome]:
-        writes.set()
-        revoked.wait(0.2)
-        order.append("written")
-        return {}
-
-    def rebalance() -> None:
-        if order == [] and writes.wait(10):
-            scene.consumer.places = {place(0)}
-            scene.indexer.partitions.on_partitions_revoked([place(1)])
-            order.append("revoked")
-            revoked.set()
-
-    scene.index.fault = slow
-    scene.consumer.while_polling = rebalance
-    scene.settle(record(0, tagged("a")), record(50, tagged("b"), partition=1))
-    assert order == ["written", "revoked"]
-    assert scene.consumer.committed == {0: 1}
-
-
-def test_a_rebalance_does_not_wait_for_what_has_not_begun(make: Make) -> None:
-    scene = make(bulk_bytes=1_024, bulk_in_flight=1)
-    began, revoked = threading.Event(), threading.Event()
-
-    def slow(names: list[str]) -> dict[str, Outcome]:
-        began.set()
-        revoked.wait(0.2)
-        return {}
-
-    def rebalance() -> None:
-        if began.wait(10) and not revoked.is_set():
-            scene.consumer.places = {place(0)}
-            scene.indexer.partitions.on_partitions_revoked([place(1)])
-            revoked.set()
-
-    scene.index.fault = slow
-    scene.consumer.while_polling = rebalance
-    scene.settle(record(0, tagged("a")), record(50, tagged("b", FULL), partition=1))
-    assert scene.index.requests == [["a"]], "the other is another process's now"
-    assert scene.consumer.committed == {0: 1}
-
-
-@pytest.mark.parametrize("revoked_and_back", [True, False])
-def test_what_was_in_hand_and_then_revoked_is_read_again(scene: Scene, *, revoked_and_back: bool) -> None:
-    """Also what the client gives out in the very poll in which the partition goes and comes."""
-
-    def rebalance() -> None:
-        scene.consumer.while_polling = lambda: None
-        scene.indexer.partitions.on_partitions_revoked([place(1)])
-        if revoked_and_back:
-            scene.indexer.partitions.on_partitions_assigned([place(1)])
-        else:
-            scene.consumer.places = {place(0)}
-
-    scene.consumer.while_polling = rebalance
-    scene.consumer.polled = [{place(1): [record(70, tagged("b"), partition=1)]}]
-    scene.hold(record(60, tagged("c"), partition=1))
-    scene.indexer.fills_until = float("inf")
-    scene.indexer._step()
-    assert len(scene.indexer.hand) == 0
-    assert scene.consumer.sought == ([(1, 60)] if revoked_and_back else [])
-    assert scene.consumer.commits == []
-
-
-def test_no_more_bytes_are_in_hand_than_said(make: Make) -> None:
-    scene = make(bulk_bytes=1_024, bulk_in_flight=1, bulk_wait_seconds=30)
-    large = "word " * 200
-    full = threading.Event()
-
-    def slow(names: list[str]) -> dict[str, Outcome]:
-        assert full.wait(10)
-        return {}
-
-    scene.index.fault = slow
-    scene.consumer.polled = [{place(0): [record(number, tagged(str(number), large))]} for number in range(9)]
-    for _ in range(4):
-        scene.indexer._step()
-    assert len(scene.consumer.polled) == 7
-    full.set()
-    while scene.consumer.polled or len(scene.indexer.hand):
-        scene.indexer._step()
-        scene.indexer.fills_until = 0
-    assert scene.consumer.committed == {0: 9}
-
-
 # ---------------------------------------------------------------- before the first record
-
-
-def test_it_joins_no_group_before_the_index_can_take_a_document(
-    make: Make, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Each document would be refused, and the whole stream become dead letters."""
-    monkeypatch.setattr(Watchdog, "start", lambda _: None)
-    scene = make()
-    scene.index.missing = [["history", "retracted"], ["history"]]
-    reasons = []
-
-    def sleep(seconds: float) -> None:
-        assert scene.consumer.listener is None
-        reasons.append(scene.indexer.health.reason)
-
-    monkeypatch.setattr("services.indexer.app.time.sleep", sleep)
-
-    def stop() -> None:
-        scene.indexer.stopping = True
-
-    scene.consumer.while_polling = stop
-    scene.indexer.run()
-    assert [str(each).split(": ")[-1] for each in reasons] == ["run newsflow setup"] * 2
-    assert scene.indexer.health.reason is None
-    assert scene.consumer.listener is not None
 
 
 def test_the_index_must_know_every_field_that_is_written() -> None:

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from schemas.article import (
@@ -191,7 +191,6 @@ def test_every_reason_for_a_drop_is_counted() -> None:
     assert set(Drops.model_fields) == {reason.value for reason in Reason}
 
 
-@settings(deadline=None)
 @given(st.lists(st.sampled_from([None, *Reason]), max_size=40))
 def test_the_counts_add_up(reasons: list[Reason | None]) -> None:
     article = tagged("a").model_copy(

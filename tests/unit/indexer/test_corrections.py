@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from schemas.article import Retagged
@@ -91,7 +91,6 @@ def test_a_revision_that_says_nothing_else_is_no_version() -> None:
 versions = st.lists(st.integers(1, 8), min_size=1, max_size=12)
 
 
-@settings(deadline=None)
 @given(versions, st.integers(0, 4), st.data())
 def test_the_order_in_which_versions_come_does_not_matter(revisions: list[int], most: int, data: Any) -> None:
     """Delivered in order and once, or shuffled, in other batches, and some of them twice."""
@@ -207,7 +206,6 @@ coming = st.permutations(
 )
 
 
-@settings(deadline=None)
 @given(coming)
 def test_the_order_of_tombstones_and_revisions_does_not_matter(records: list[ArticleDocument | Retraction]) -> None:
     present = None

@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from schemas.dead_letter import MAX_NAME_CHARACTERS, PREFIX, PURGED, REPLAYED, dead_letter_headers
@@ -100,7 +100,6 @@ def test_what_others_wrote_into_the_queue_is_passed_over(given_: Any) -> None:
     assert read_queue_record(given_, None, b"x") is None
 
 
-@settings(deadline=None)
 @given(
     st.lists(
         st.tuples(

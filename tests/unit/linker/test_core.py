@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 from itertools import product
 from typing import Any
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from schemas.article import DedupedArticle, Paragraph
@@ -124,7 +124,6 @@ def test_copies_follow_the_earliest() -> None:
     ]  # fmt: skip
 
 
-@settings(max_examples=60, deadline=None)
 @given(
     st.permutations(STREAM + STREAM), st.integers(1, 7), st.integers(1, 4), st.integers(0, 2**32), st.integers(0, 9)
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -30,6 +31,8 @@ class Future:
 
     def get(self, timeout: float) -> None:
         assert timeout > 0
+        self.broker.in_flight -= 1
+        self.broker.asked += 1
         if self.fails:
             raise KafkaTimeoutError
         if self.body is not None:
@@ -49,18 +52,33 @@ class Broker:
         """Each state written, and how many articles were confirmed by then."""
         self.answers = True
         """Whether what was sent is over when it is looked at; asked to wait for, it always is."""
-        self.lost: set[str | None] = set()
+        self.lost: set[str] = set()
         """Bodies that are never confirmed."""
         self.away = 0
         """Sends of articles that still fail."""
+        self.unconfirmed: dict[str, int] = {}
+        """Body -> how many of its sends are never confirmed."""
+        self.unsendable: dict[str, int] = {}
+        """Body -> how many of its sends raise at once."""
+        self.tries: Counter[str] = Counter()
+        self.in_flight = self.most_in_flight = self.asked = 0
+        """Sends whose end nobody has asked for, now and at the most; and those for which somebody has."""
+        self.options: dict[str, Any] = {}
         self.state_failures = 0
         """Writes of states that still fail."""
         self.closed = False
 
-    def connect(self, **_: Any) -> Broker:
+    def connect(self, **options: Any) -> Broker:
+        self.options = options
         return self
 
     def send(self, topic: str, key: bytes, value: bytes) -> Future:
+        future = self._send(topic, key, value)
+        self.in_flight += 1
+        self.most_in_flight = max(self.most_in_flight, self.in_flight)
+        return future
+
+    def _send(self, topic: str, key: bytes, value: bytes) -> Future:
         if topic.endswith(SOURCE_STATES.name):
             state = read_record(SOURCE_STATES, value)
             if self.state_failures:
@@ -71,7 +89,11 @@ class Broker:
             self.seen.append((state, len(self.confirmed)))
             return Future(self, None, fails=False)
         article = read_record(ARTICLES_RAW, value)
-        fails = self.away > 0 or article.body in self.lost
+        body = article.body or ""
+        self.tries[body] += 1
+        if self.tries[body] <= self.unsendable.get(body, 0):
+            raise KafkaTimeoutError
+        fails = self.away > 0 or body in self.lost or self.tries[body] <= self.unconfirmed.get(body, 0)
         self.away = max(0, self.away - 1)
         if not fails:
             self.keys.append((topic, key))

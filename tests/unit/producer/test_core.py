@@ -3,7 +3,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from schemas.article import RawArticle
@@ -20,7 +20,6 @@ FIRST, LAST = datetime(1990, 1, 1), datetime(2100, 1, 1)  # noqa: DTZ001 - hypot
 TIME = st.datetimes(FIRST, LAST) | st.datetimes(FIRST, LAST, timezones=ZONE)
 
 
-@settings(max_examples=40, deadline=None)
 @given(
     st.builds(
         RawArticle,

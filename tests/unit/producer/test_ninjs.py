@@ -445,10 +445,10 @@ VALUES = st.recursive(
 
 DOCUMENTS = st.dictionaries(NAMES, VALUES, max_size=5).map(lambda other: {**TWO, **other})
 
-ANY = {"max_examples": 300, "deadline": None, "suppress_health_check": [HealthCheck.function_scoped_fixture]}
+SHARED_FIXTURES = settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
-@settings(**ANY)  # type: ignore[arg-type]
+@SHARED_FIXTURES
 @given(found=DOCUMENTS | VALUES | st.lists(DOCUMENTS, max_size=3), ending=st.sampled_from(["json", "jsonl"]))
 def test_it_never_raises_whatever_the_document(tmp_path: Path, found: Any, ending: str) -> None:
     items = read(write(tmp_path / f"a.{ending}", found), publisher="harbour-post.example")
@@ -457,7 +457,7 @@ def test_it_never_raises_whatever_the_document(tmp_path: Path, found: Any, endin
     assert not any(isinstance(item, Trouble) for item in items)
 
 
-@settings(**ANY)  # type: ignore[arg-type]
+@SHARED_FIXTURES
 @given(data=st.binary(max_size=60), ending=st.sampled_from(["json", "jsonl", "jsonl.gz"]))
 def test_it_never_raises_whatever_the_bytes(tmp_path: Path, data: bytes, ending: str) -> None:
     read(write(tmp_path / f"a.{ending}", data))

@@ -1,83 +1,21 @@
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Iterator
 from typing import Any
 
 import pytest
-from kafka.errors import KafkaConnectionError, KafkaError, KafkaTimeoutError
+from kafka.errors import KafkaConnectionError, KafkaError
 
 from schemas.article import RawArticle
-from schemas.reading import read_record
-from schemas.topics import ARTICLES_RAW, MAX_RAW_BYTES
+from schemas.topics import MAX_RAW_BYTES
 from services.producer import app
 from services.producer.app import Report, publish
 from services.producer.core import Found, Unusable
 from services.producer.settings import ProducerSettings
 from services.runtime import confirmed
+from tests.unit.producer.broker import Broker, broker
 
-
-class Future:
-    """A send under way; asked for its end, it is no longer in flight."""
-
-    def __init__(self, broker: Broker, fails: bool) -> None:
-        self.broker, self.fails = broker, fails
-
-    def get(self, timeout: float) -> None:
-        assert timeout > 0
-        self.broker.in_flight -= 1
-        self.broker.asked += 1
-        if self.fails:
-            raise KafkaTimeoutError
-
-
-class Broker:
-    """Stands for `KafkaProducer`, and for what it sends to."""
-
-    def __init__(self) -> None:
-        self.options: dict[str, Any] = {}
-        self.stored: list[tuple[str, bytes, str | None]] = []
-        """Topic, key and body of each record, in order."""
-        self.in_flight = self.most_in_flight = self.asked = 0
-        self.tries: Counter[str | None] = Counter()
-        self.unconfirmed: dict[str, int] = {}
-        """Body -> how many of its sends are never confirmed."""
-        self.unsendable: dict[str, int] = {}
-        """Body -> how many of its sends raise at once."""
-        self.closed = False
-
-    def connect(self, **options: Any) -> Broker:
-        self.options = options
-        return self
-
-    def send(self, topic: str, key: bytes, value: bytes) -> Future:
-        body = read_record(ARTICLES_RAW, value).body
-        self.tries[body] += 1
-        if self.tries[body] <= self.unsendable.get(body, 0):
-            raise KafkaTimeoutError
-        fails = self.tries[body] <= self.unconfirmed.get(body, 0)
-        if not fails:
-            self.stored.append((topic, key, body))
-        self.in_flight += 1
-        self.most_in_flight = max(self.most_in_flight, self.in_flight)
-        return Future(self, fails)
-
-    def flush(self) -> None:
-        """All has been sent at once."""
-
-    def close(self, timeout: float) -> None:
-        self.closed = True
-
-    def abandon(self) -> None:
-        """What is given up in the end is closed by the one that comes after it."""
-
-
-@pytest.fixture
-def broker(monkeypatch: pytest.MonkeyPatch) -> Broker:
-    broker = Broker()
-    monkeypatch.setattr(confirmed, "KafkaProducer", broker.connect)
-    monkeypatch.setattr(app, "abandon", Broker.abandon)
-    return broker
+__all__ = ["broker"]
 
 
 class Calls:
@@ -103,10 +41,6 @@ def found(bodies: Iterable[str]) -> Iterator[Found]:
     return (Found(f"file:{body}", RawArticle(publisher="harbour-post.example", body=body)) for body in bodies)
 
 
-def bodies(broker: Broker) -> list[str | None]:
-    return [body for _, _, body in broker.stored]
-
-
 TEXTS = [f"text {number}" for number in range(20)]
 
 
@@ -114,8 +48,8 @@ def test_every_send_is_confirmed(broker: Broker) -> None:
     calls = Calls()
     report = publish(settings(), found(TEXTS), calls)
     assert (report.confirmed, report.failed) == (20, [])
-    assert bodies(broker) == TEXTS
-    assert {topic for topic, _, _ in broker.stored} == {"night-articles-raw"}
+    assert broker.bodies == TEXTS
+    assert {topic for topic, _ in broker.keys} == {"night-articles-raw"}
     assert broker.asked == 20
     assert broker.closed
     assert calls.ended == list(range(1, 21)), "once for each article"
@@ -127,7 +61,7 @@ def test_a_send_that_was_not_confirmed_is_tried_once_more(broker: Broker) -> Non
     calls = Calls()
     report = publish(settings(), found(TEXTS), calls)
     assert (report.confirmed, report.failed) == (20, [])
-    assert sorted(bodies(broker), key=str) == sorted(TEXTS)
+    assert sorted(broker.bodies, key=str) == sorted(TEXTS)
     assert sum(broker.tries.values()) == 22
     assert calls.ended == list(range(1, 21))
 
@@ -138,8 +72,8 @@ def test_what_is_never_confirmed_is_reported_and_holds_up_no_other(broker: Broke
     calls = Calls()
     report = publish(settings(), found(TEXTS), calls)
     assert report.confirmed == 18
-    assert sorted(each.origin for each in report.failed) == ["file:text 3", "file:text 5"]
-    assert all("7 s" in each.error for each in report.failed)
+    assert sorted(failed.origin for failed in report.failed) == ["file:text 3", "file:text 5"]
+    assert all("7 s" in failed.error for failed in report.failed)
     assert broker.tries["text 3"] == broker.tries["text 5"] == 2
     assert calls.ended == list(range(1, 21))
 
@@ -153,7 +87,7 @@ def test_what_cannot_be_sent_is_reported_with_its_reason(broker: Broker) -> None
     assert report.failed[0] == broken
     assert report.failed[1].origin == "file:large"
     assert str(MAX_RAW_BYTES) in report.failed[1].error
-    assert bodies(broker) == TEXTS[:4]
+    assert broker.bodies == TEXTS[:4]
     assert sorted(calls.ended) == list(range(1, 7))
 
 
@@ -186,7 +120,7 @@ def test_a_correction_stays_behind_what_it_corrects(broker: Broker) -> None:
     ]
     broker.unconfirmed = {"at nine": 1}
     assert publish(settings(), versions).failed == []
-    assert bodies(broker)[-1] == "corrected: at ten"
+    assert broker.bodies[-1] == "corrected: at ten"
 
 
 def test_a_correction_that_could_not_be_sent_stays_behind_what_it_corrects(broker: Broker) -> None:
@@ -197,7 +131,7 @@ def test_a_correction_that_could_not_be_sent_stays_behind_what_it_corrects(broke
     broker.unconfirmed = {"at nine": 1}
     broker.unsendable = {"corrected: at ten": 1}
     assert publish(settings(), versions).failed == []
-    assert bodies(broker) == ["at nine", "corrected: at ten"]
+    assert broker.bodies == ["at nine", "corrected: at ten"]
 
 
 def test_the_client_waits_for_all_replicas_and_repeats_nothing_twice(broker: Broker) -> None:
@@ -261,4 +195,4 @@ def test_a_broker_that_is_away_at_the_second_try_too_is_reported(
     monkeypatch.setattr(confirmed, "KafkaProducer", connect)
     broker.unconfirmed = {"text 3": 99}
     report = publish(settings(), found(TEXTS))
-    assert (report.confirmed, [each.origin for each in report.failed]) == (19, ["file:text 3"])
+    assert (report.confirmed, [failed.origin for failed in report.failed]) == (19, ["file:text 3"])

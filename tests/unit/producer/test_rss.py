@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from services.producer.core import Found, to_item
@@ -142,7 +142,6 @@ def test_a_feed_that_is_cut_off_gives_what_it_has() -> None:
         assert "ends early" in (listing.problem or "")
 
 
-@settings(max_examples=300, deadline=None)
 @given(st.binary(max_size=400), st.integers(0, 600))
 def test_no_bytes_whatever_end_in_another_error(junk: bytes, at: int) -> None:
     whole = item(f"<title>One</title><link>http://a.example/1</link><description>{LONG[:300]}</description>")

@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 from hypothesis import given
-from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from prometheus_client import REGISTRY
 
@@ -190,7 +189,6 @@ def item_of(number: int, kind: str, part: str, marked: bool) -> Item:
     return found(body, part, checkpoint)
 
 
-@hypothesis_settings(max_examples=60, deadline=None)
 @given(ITEMS, st.integers(1, 6), st.booleans())
 def test_a_checkpoint_stands_for_all_before_it_in_its_part(
     kinds: list[tuple[str, str, bool]], in_flight: int, answers: bool

@@ -4,7 +4,7 @@ import gzip
 from datetime import UTC, datetime
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from services.producer.fetch import FetchFailed
@@ -84,7 +84,6 @@ def test_what_is_no_sitemap(content: bytes, reason: str) -> None:
     assert caught.value.reason == reason
 
 
-@settings(max_examples=200, deadline=None)
 @given(st.binary(max_size=200), st.integers(0, 400))
 def test_no_bytes_whatever_end_in_another_error(junk: bytes, at: int) -> None:
     try:

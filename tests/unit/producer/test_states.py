@@ -6,7 +6,6 @@ from itertools import pairwise
 
 import pytest
 from hypothesis import given
-from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from schemas.article import RawArticle
@@ -215,7 +214,6 @@ def test_a_night_is_remembered_as_long_as_its_day() -> None:
     assert quiet(after([*long_pause, *steady, *more]), more[-1] + timedelta(hours=3))
 
 
-@hypothesis_settings(max_examples=100, deadline=None)
 @given(
     st.lists(st.floats(1, 2 * DAY), min_size=FEWEST_ARTICLES, max_size=40),
     st.floats(1.1, 5),

@@ -798,10 +798,10 @@ PIECES = st.lists(
     max_size=30,
 ).map(b"".join)
 
-ANY = {"max_examples": 200, "deadline": None, "suppress_health_check": [HealthCheck.function_scoped_fixture]}
+SHARED_FIXTURES = settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
-@settings(**ANY)  # type: ignore[arg-type]
+@SHARED_FIXTURES
 @given(data=PIECES, follow=st.booleans(), name=st.sampled_from(["a.csv", "a.csv.gz", "a.jsonl", "a.jsonl.gz"]))
 def test_it_never_raises_whatever_the_bytes(tmp_path: Path, data: bytes, follow: bool, name: str) -> None:
     file = csv_file(tmp_path, data, name)
@@ -819,7 +819,7 @@ def test_it_never_raises_whatever_the_bytes(tmp_path: Path, data: bytes, follow:
         )
 
 
-@settings(**ANY)  # type: ignore[arg-type]
+@SHARED_FIXTURES
 @given(
     rows=st.lists(st.tuples(st.text(string.printable, max_size=30), st.text(max_size=30)), min_size=1, max_size=8)
 )

@@ -33,6 +33,8 @@ SHARED = {
     "HEALTH_HOST": ("health_host", "0.0.0.0"),
     "HEALTH_PORT": ("health_port", 8099),
     "KAFKA_SESSION_TIMEOUT_SECONDS": ("session_timeout_seconds", 33.0),
+    "KAFKA_MAX_POLL_INTERVAL_SECONDS": ("max_poll_interval_seconds", 55.0),
+    "KAFKA_BOOTSTRAP_TIMEOUT_SECONDS": ("bootstrap_timeout_seconds", 22.0),
     "STALL_LIMIT_SECONDS": ("stall_limit_seconds", 44.0),
 }
 """Variable -> the field that it sets in every service, and a value that is not the default."""

@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from kafka.errors import KafkaConnectionError, KafkaError
 from pebble import ProcessExpired
 
 from schemas.article import CleanArticle, Paragraph, RawArticle
@@ -24,24 +25,23 @@ from schemas.identity import article_id
 from schemas.reading import read_record, write_record
 from schemas.topics import ARTICLES_CLEAN, ARTICLES_RAW
 from services.runtime import stage as stage_module
+from services.runtime import step as step_module
 from services.runtime.child import limit_memory
+from services.runtime.processes import ChildProcesses
 from services.runtime.remembering import Record
 from services.runtime.settings import StageSettings
-from services.runtime.stage import (
+from services.runtime.stage import StageWorker, _record, _waves
+from services.runtime.step import (
     EXIT_MEMORY,
-    ChildProcesses,
     Failure,
     Received,
     Result,
     Stage,
-    StageWorker,
     Step,
     Task,
     Verdict,
-    _record,
     _result,
-    _run_chunk,
-    _waves,
+    run_chunk,
 )
 
 SECONDS = 1_767_225_600.25
@@ -83,8 +83,8 @@ def run(monkeypatch: pytest.MonkeyPatch) -> Run:
     """The verdicts of a child process that has loaded this step."""
 
     def call(step: Step, tasks: Sequence[Task]) -> list[Verdict]:
-        monkeypatch.setattr(stage_module, "_loaded", (STAGE, step))
-        return _run_chunk(tasks)
+        monkeypatch.setattr(step_module, "_loaded", (STAGE, step))
+        return run_chunk(tasks)
 
     return call
 
@@ -278,9 +278,9 @@ def test_a_result_that_is_no_record_failed(run: Run) -> None:
 def test_a_result_above_the_limit_is_a_failure_and_at_the_limit_none(monkeypatch: pytest.MonkeyPatch) -> None:
     article = clean(Received(raw("A text."), datetime.now(UTC)))
     size = len(write_record(article))
-    monkeypatch.setattr(stage_module, "MAX_INNER_BYTES", size)
+    monkeypatch.setattr(step_module, "MAX_INNER_BYTES", size)
     assert isinstance(_result(STAGE, article), Result)
-    monkeypatch.setattr(stage_module, "MAX_INNER_BYTES", size - 1)
+    monkeypatch.setattr(step_module, "MAX_INNER_BYTES", size - 1)
     verdict = _result(STAGE, article)
     assert isinstance(verdict, Failure)
     assert verdict.reason == "result_too_large"
@@ -288,9 +288,9 @@ def test_a_result_above_the_limit_is_a_failure_and_at_the_limit_none(monkeypatch
 
 
 def test_a_child_that_has_loaded_nothing_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(stage_module, "_loaded", None)
+    monkeypatch.setattr(step_module, "_loaded", None)
     with pytest.raises(RuntimeError, match="not loaded"):
-        _run_chunk([])
+        run_chunk([])
 
 
 KINDS = {"good": "good text", "raise": "raise", "bytes": None, "large": "large " * 400}
@@ -306,9 +306,9 @@ def test_every_mixture_keeps_its_order(kinds: list[str]) -> None:
         tasks.append((b"{" if text is None else task(f"{text} {number}")[0], SECONDS))
         expected.append(REASONS.get(kind, f"{text} {number}"))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(stage_module, "_loaded", (STAGE, Counting(clean_unless_told)))
-        patch.setattr(stage_module, "MAX_INNER_BYTES", 2_000)
-        verdicts = _run_chunk(tasks)
+        patch.setattr(step_module, "_loaded", (STAGE, Counting(clean_unless_told)))
+        patch.setattr(step_module, "MAX_INNER_BYTES", 2_000)
+        verdicts = run_chunk(tasks)
     assert [text_of(verdict) for verdict in verdicts] == expected
     assert pickle.loads(pickle.dumps(verdicts)) == verdicts, "they come from another process"
 
@@ -396,7 +396,7 @@ def test_a_record_without_memory_to_decode_ends_its_process(run: Run, monkeypatc
     def read(*_: object) -> None:
         raise MemoryError
 
-    monkeypatch.setattr(stage_module, "read_record", read)
+    monkeypatch.setattr(step_module, "read_record", read)
     with pytest.raises(Ended, match=str(EXIT_MEMORY)):
         run(Counting(clean), [task("text")])
 
@@ -508,7 +508,7 @@ def _limits_of_a_child(megabytes: int) -> int:
         return Counting(clean)
 
     stage = Stage("cleaner", ARTICLES_RAW, ARTICLES_CLEAN, load)
-    stage_module._start_child(stage, StageSettings(kafka_bootstrap_servers="-", child_memory_mb=megabytes))
+    step_module.start_child(stage, StageSettings(kafka_bootstrap_servers="-", child_memory_mb=megabytes))
     return resource.getrlimit(resource.RLIMIT_DATA)[0]
 
 
@@ -534,3 +534,51 @@ def test_records_of_one_key_are_worked_on_one_after_the_other() -> None:
     keys = [b"a", b"b", b"a", None, b"a", None, b"c"]
     records = [Record("t", 0, number, key, b"", 0.0, []) for number, key in enumerate(keys)]
     assert [[each.offset for each in wave] for wave in _waves(records)] == [[0, 1, 3, 5, 6], [2], [4]]
+
+
+# ---------------------------------------------------------------- topics
+
+
+class Admin:
+    """Stands for Kafka's admin client: what it knows at each look, or the error of one."""
+
+    looks: list[set[str] | KafkaError]
+
+    def __init__(self, **_: object) -> None:
+        """Nothing is connected."""
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+    def describe_topics(self, names: Sequence[str]) -> list[dict[str, Any]]:
+        look = self.looks.pop(0) if len(self.looks) > 1 else self.looks[0]
+        if isinstance(look, KafkaError):
+            raise look
+        return [{"name": name, "partitions": [0] if name in look else []} for name in names]
+
+
+@pytest.fixture
+def worker(monkeypatch: pytest.MonkeyPatch) -> StageWorker:
+    monkeypatch.setattr(stage_module, "KafkaAdminClient", Admin)
+    monkeypatch.setattr(stage_module, "TOPICS_SECONDS", 0)
+    return StageWorker(STAGE, StageSettings(kafka_bootstrap_servers="127.0.0.1:1", stall_limit_seconds=5))
+
+
+def test_a_stage_waits_for_kafka_and_for_all_of_its_topics(
+    worker: StageWorker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    every = {"articles-raw", "articles-clean", "articles-dlq"}
+    looks: list[set[str] | KafkaError] = [KafkaConnectionError(), set(), every - {"articles-clean"}, every, set()]
+    monkeypatch.setattr(Admin, "looks", looks, raising=False)
+    worker._wait_for_topics()
+    assert looks == [set()], "it looked until all were there, and no more"
+
+
+def test_a_topic_that_never_comes_is_left_to_the_watchdog(
+    worker: StageWorker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Admin, "looks", [{"articles-raw"}], raising=False)
+    times = iter(range(100))
+    monkeypatch.setattr(stage_module, "time", SimpleNamespace(monotonic=lambda: next(times), sleep=lambda _: None))
+    worker._wait_for_topics()
+    assert next(times) < 20

@@ -19,7 +19,8 @@ from services.cleaner.app import STAGE as CLEANER
 from services.deduper.app import STAGE as DEDUPER
 from services.runtime.remembering import Record
 from services.runtime.settings import StageSettings
-from services.runtime.stage import Failure, Result, Stage, StageWorker, Step, Task, Verdict, _waves
+from services.runtime.stage import StageWorker, _waves
+from services.runtime.step import Failure, Result, Stage, Step, Task, Verdict
 from services.tagger.app import STAGE as TAGGER
 
 NAME = b"8f3a5c0d9b7e4f21a6d2c4e8b1f09357"

@@ -5,7 +5,7 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from schemas.article import RawArticle
@@ -301,7 +301,6 @@ ARTICLES = st.builds(
 )
 
 
-@settings(deadline=None)
 @given(ARTICLES, st.booleans())
 def test_every_article_comes_out_as_it_went_in(article: RawArticle, escaped: bool) -> None:
     value = write_record(article)
@@ -319,7 +318,6 @@ MEMBERS = ["specversion", "id", "source", "type", "data", "data_base64", "dataco
 KINDS = st.sampled_from([b"application/cloudevents+json", b"application/cloudevents-batch+json", b"text/plain"])
 
 
-@settings(deadline=None)
 @given(
     st.binary()
     | st.dictionaries(st.sampled_from(MEMBERS), JSON_VALUES).map(lambda part: json.dumps(EVENT | part).encode()),

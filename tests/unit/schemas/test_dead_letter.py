@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from schemas.dead_letter import (
@@ -88,7 +88,6 @@ def test_error_has_a_limit() -> None:
     assert len(read_dead_letter(failed(error="x" * 1_000_000)).error) == MAX_ERROR_CHARACTERS
 
 
-@settings(deadline=None)
 @given(st.text(), st.integers(0, 2**31 - 1), st.integers(0, 2**63 - 1))
 def test_any_error_and_place_go_there_and_back(error: str, partition: int, offset: int) -> None:
     letter = read_dead_letter(failed(error=error, partition=partition, offset=offset))
@@ -298,7 +297,6 @@ def test_a_name_is_short_and_can_be_printed() -> None:
     assert headline == "h" * MAX_NAME_CHARACTERS
 
 
-@settings(deadline=None)
 @given(st.binary() | st.recursive(st.none() | st.text() | st.floats(), st.lists).map(repr))
 def test_no_value_makes_it_raise(value: bytes | str) -> None:
     named_in(value.encode("utf-8", "surrogatepass") if isinstance(value, str) else value)

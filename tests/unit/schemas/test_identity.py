@@ -6,7 +6,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from schemas.article import RawArticle
@@ -141,7 +141,6 @@ TEXT = st.text(min_size=1)
 NAME = st.text(st.characters(exclude_categories=["Cs", "Cc"]), min_size=1).filter(lambda name: name.strip() != "")
 
 
-@settings(deadline=None)
 @given(publisher=NAME, body=TEXT, headline=st.none() | st.text(), own=st.none() | NAME)
 def test_id_is_32_hex_digits_whatever_the_text(
     publisher: str, body: str, headline: str | None, own: str | None
@@ -165,14 +164,12 @@ URLS = st.builds(
 )
 
 
-@settings(deadline=None)
 @given(URLS)
 def test_canonical_url_is_its_own_canonical_url(url: str) -> None:
     once = canonical_url(url)
     assert canonical_url(once) == once
 
 
-@settings(deadline=None)
 @given(URLS)
 def test_canonical_url_names_the_same_host_without_fragment_and_user(url: str) -> None:
     parts = urlsplit(canonical_url(url))

@@ -5,7 +5,7 @@ import pickle
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from schemas.article import CleanArticle, RawArticle, in_utc
@@ -145,7 +145,6 @@ JSON_VALUES = st.recursive(
 )
 
 
-@settings(deadline=None)
 @given(
     st.binary()
     | st.dictionaries(st.sampled_from([*RawArticle.model_fields, "other"]), JSON_VALUES).map(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import unicodedata
 from collections import Counter
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from schemas.article import Label, TaggedArticle
@@ -54,7 +54,6 @@ def _entities(tagged: TaggedArticle) -> dict[str, int]:
     }
 
 
-@settings(max_examples=100, deadline=None)
 @given(body=_BODIES, spans=_SPANS)
 def test_every_mention_is_in_the_body_and_of_an_entity(body: str, spans: list[Span]) -> None:
     tagged = tag(body, spans)
@@ -69,14 +68,12 @@ def test_every_mention_is_in_the_body_and_of_an_entity(body: str, spans: list[Sp
     assert Counter(mention.entity_id for mention in tagged.mentions) == _entities(tagged)
 
 
-@settings(max_examples=100, deadline=None)
 @given(body=_BODIES, spans=_SPANS)
 def test_every_mention_lies_in_a_span_that_was_found(body: str, spans: list[Span]) -> None:
     for mention in tag(body, spans).mentions:
         assert any(span.start <= mention.start and mention.end <= span.end for span in spans)
 
 
-@settings(max_examples=100, deadline=None)
 @given(body=_BODIES, spans=_SPANS)
 def test_an_entity_has_one_id_and_a_text_one_label(body: str, spans: list[Span]) -> None:
     tagged = tag(body, spans)

