@@ -421,6 +421,13 @@ FAULTS = (
         "tests/unit/gateway",
     ),
     Fault(
+        "gateway: an article is accepted before Kafka has confirmed it",
+        "services/gateway/app.py",
+        "            await self._confirmed(records)\n",
+        "            asyncio.create_task(self._confirmed(records))\n",
+        "tests/live/test_gateway.py::test_accepted_articles_survive_broker_absence",
+    ),
+    Fault(
         "cloudevents: the child is not told how a record is packed",
         STAGE,
         ", *packing_headers(each.headers))",

@@ -1,4 +1,4 @@
-"""Each example of docs/clients/ as a user runs it, on the real Kafka: what it was given is what is there."""
+"""Each example of docs/clients/ as a user runs it, on the real Kafka: every article is stored as it was given."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 import threading
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,8 +18,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from kafka import KafkaAdminClient, KafkaConsumer, TopicPartition
-from kafka.admin import ConfigResource, ConfigResourceType
+from kafka import KafkaAdminClient
+from kafka.admin import NewTopic
 from kafka.partitioner import murmur2
 from rich.console import Console
 
@@ -28,23 +29,24 @@ from schemas.reading import read_record
 from schemas.topics import ARTICLES_RAW
 from services.embedded.home import prepare_home
 from services.embedded.settings import EmbeddedSettings
+from services.runtime.reading import read_to_end
 from tests.fetch_clients import CLIENTS, node_modules
 from tests.live.harness import Pipeline, wait_until
 
-CLIENT_NAMES = (
-    "python_kafka_python.py",
-    "python_confluent.py",
-    "Producer.java",
-    "producer.mjs",
-    "kcat.sh",
-    "curl.sh",
-)
-KAFKA_CLIENT_NAMES = CLIENT_NAMES[:-1]
+PYTHON_CLIENTS = ("python_kafka_python.py", "python_confluent.py")
+
+OTHER_CLIENTS = ("Producer.java", "producer.mjs", "kcat.sh")
+"""Clients that need a program of their own, which may be absent."""
+
+KAFKA_CLIENTS = (*PYTHON_CLIENTS, *(pytest.param(name, marks=pytest.mark.slow) for name in OTHER_CLIENTS))
 
 API_KEY = "a-key-of-the-tests-0123456789"
 
-PATIENCE_MS = "4000"
+PATIENCE_MS = "2000"
 """For runs that are to fail: how long a client tries."""
+
+SMALL_TOPIC_BYTES = 2_000
+"""Largest batch that the broker takes on the topic of `small_topic`."""
 
 RUN_LIMIT_S = 120
 """A client that takes longer hangs."""
@@ -83,27 +85,41 @@ def client(request: pytest.FixtureRequest, tmp_path: Path) -> Client:
     return Client(name, commands.get(name, lambda: [sys.executable, str(CLIENTS / name)])())
 
 
-def to_kafka(pipeline: Pipeline) -> dict[str, str]:
-    return {"KAFKA_BOOTSTRAP_SERVERS": pipeline.kafka, "ARTICLES_RAW_TOPIC": pipeline.name(ARTICLES_RAW.name)}
+@pytest.fixture(scope="module")
+def small_topic(module_pipeline: Pipeline) -> Iterator[str]:
+    """A topic whose broker refuses what is larger than SMALL_TOPIC_BYTES."""
+    name = module_pipeline.name("small")
+    admin = KafkaAdminClient(bootstrap_servers=module_pipeline.kafka)
+    limit = {"max.message.bytes": str(SMALL_TOPIC_BYTES)}
+    admin.create_topics([NewTopic(name, num_partitions=1, replication_factor=1, topic_configs=limit)])
+    yield name
+    admin.delete_topics([name])
+    admin.close()
 
 
-def to_gateway(pipeline: Pipeline, **environment: str) -> dict[str, str]:
-    """Start a gateway; returns how it is reached."""
+@pytest.fixture(scope="module")
+def gateway(module_pipeline: Pipeline) -> dict[str, str]:
+    """How a client reaches a gateway on the real Kafka."""
+    return start_gateway(module_pipeline, "gateway")
+
+
+def start_gateway(pipeline: Pipeline, name: str, **environment: str) -> dict[str, str]:
+    """Start a gateway; returns the settings of a client of it."""
     keys = pipeline.folder / "keys"
     keys.write_text(f"tests {API_KEY}\n")
     environment |= {"GATEWAY_PORT": "0", "GATEWAY_API_KEYS_FILE": str(keys), "LOG_FORMAT": "json"}
-    pipeline.start("gateway", wait=False, **environment)
+    pipeline.start(name, module="services.gateway", wait=False, **environment)
 
     def ports() -> list[int]:
-        lines = [json.loads(line) for line in pipeline.log("gateway").splitlines() if line.startswith("{")]
+        lines = [json.loads(line) for line in pipeline.log(name).splitlines() if line.startswith("{")]
         return [line["listening"] for line in lines if "listening" in line]
 
-    wait_until(lambda: bool(ports()), 60, lambda: pipeline.log("gateway"))
+    wait_until(lambda: bool(ports()), 60, lambda: pipeline.log(name))
     return {"GATEWAY_URL": f"http://127.0.0.1:{ports()[0]}", "GATEWAY_API_KEY": API_KEY}
 
 
-def missing(reason: str) -> None:
-    """Nobody needs all these tools; but where changes are judged none may be left out."""
+def skip(reason: str) -> None:
+    """Skip the test for want of a program; fail it in CI, where every program is installed."""
     if os.environ.get("CI") == "true":
         pytest.fail(reason)
     pytest.skip(reason)
@@ -112,7 +128,7 @@ def missing(reason: str) -> None:
 def shell(name: str, *tools: str) -> list[str]:
     for tool in tools:
         if shutil.which(tool) is None:
-            missing(f"{name} cannot be run: there is no {tool}")
+            skip(f"{name} cannot be run: there is no {tool}")
     return [str(CLIENTS / name)]
 
 
@@ -123,7 +139,7 @@ def java(class_path: str) -> list[str]:
         if candidate and "jdk.compiler" in modules(candidate):
             quiet = "-Dorg.slf4j.simpleLogger.defaultLogLevel=error"
             return [candidate, "-cp", class_path, quiet, str(CLIENTS / "Producer.java")]
-    missing("Producer.java cannot be run: there is no Java with a compiler")
+    skip("Producer.java cannot be run: there is no Java with a compiler")
     raise AssertionError
 
 
@@ -135,17 +151,20 @@ def node(folder: Path) -> list[str]:
     """In a folder where it finds the packages that `python -m tests.fetch` left in the cache."""
     executable = shutil.which("node")
     if executable is None or not node_modules().is_dir():
-        missing("producer.mjs cannot be run: its packages were not fetched, which takes node and npm")
+        skip("producer.mjs cannot be run: its packages were not fetched, which takes node and npm")
     (folder / "node_modules").symlink_to(node_modules())
     shutil.copy(CLIENTS / "producer.mjs", folder)
     return [str(executable), str(folder / "producer.mjs")]
 
 
 def articles() -> list[RawArticle]:
-    """Without anything that identifies it, with an id, with both, and the others with a URL alone."""
+    """One without anything that identifies it, one with an id, one with both, and the others with a URL alone.
+
+    Their publisher is new with each call.
+    """
     # U+2028, U+2029 and U+0085 end a line for some readers of lines, but not in JSON lines.
     text = 'Ünïcödé, 日本語, العربية, 😀.\nA tab\tand a "quote" \\ and\u2028line\u2029ends\u0085within, {number}.'
-    common: dict[str, Any] = {"publisher": "p.example", "producer": "tests"}
+    common: dict[str, Any] = {"publisher": f"{uuid.uuid4().hex}.example", "producer": "tests"}
     made = [
         RawArticle(**common, headline="Neither", body="No id and no URL."),
         RawArticle(**common, id="urn:example:1", html="<article><p>Größe &amp; “quotes”</p></article>"),
@@ -166,114 +185,119 @@ def json_lines(given: list[RawArticle]) -> bytes:
     return "\n".join(lines).encode()
 
 
-def key_of(name: str, article: RawArticle) -> bytes | None:
-    """What docs/clients/README.md says; the gateway sets the article id."""
-    if name == "curl.sh":
-        return article_id(article).encode()
-    own = article.id or article.url
-    return own.encode() if own else None
-
-
 @dataclass(frozen=True)
 class Stored:
     key: bytes | None
-    value: bytes
     partition: int
+    article: RawArticle
 
 
-def stored(pipeline: Pipeline) -> list[Stored]:
-    """All records of the topic."""
-    consumer = KafkaConsumer(bootstrap_servers=pipeline.kafka)
-    topic = pipeline.name(ARTICLES_RAW.name)
-    partitions = [TopicPartition(topic, number) for number in range(ARTICLES_RAW.partitions)]
-    try:
-        consumer.assign(partitions)
-        consumer.seek_to_beginning(*partitions)
-        ends = consumer.end_offsets(partitions)
-        found: list[Stored] = []
-        while any(consumer.position(each) < end for each, end in ends.items()):
-            for records in consumer.poll(timeout_ms=500).values():
-                found += [Stored(record.key, record.value, record.partition) for record in records]
-        return found
-    finally:
-        consumer.close()
+def stored(pipeline: Pipeline, publisher: str, topic: str | None = None) -> list[Stored]:
+    """The articles of this publisher on `articles-raw`, or on the topic of this name."""
+    records = read_to_end(pipeline.settings, topic or pipeline.name(ARTICLES_RAW.name))
+    found = [Stored(record.key, record.partition, read_record(ARTICLES_RAW, record.value)) for record in records]
+    return [record for record in found if record.article.publisher == publisher]
 
 
-@pytest.mark.parametrize("client", CLIENT_NAMES, indirect=True)
-def test_every_article_is_on_the_topic_as_it_was_given(client: Client, pipeline: Pipeline) -> None:
+def check_stored(found: list[Stored], expected: dict[bytes | None, RawArticle]) -> None:
+    """Each article is there once under its key, and in the partition of that key."""
+    assert {record.key: record.article for record in found} == expected
+    assert len(found) == len(expected)
+    # One partition for an article, whichever client sends it: a correction stays behind what it corrects.
+    strays = [
+        record
+        for record in found
+        if record.key is not None
+        and record.partition != (murmur2(record.key) & 0x7FFFFFFF) % ARTICLES_RAW.partitions
+    ]
+    assert strays == []
+
+
+@pytest.mark.parametrize("client", KAFKA_CLIENTS, indirect=True)
+def test_client_stores_every_article_as_given(client: Client, module_pipeline: Pipeline) -> None:
     given = articles()
-    environment = to_gateway(pipeline) if client.name == "curl.sh" else to_kafka(pipeline)
+    topic = module_pipeline.name(ARTICLES_RAW.name)
+    environment = {"KAFKA_BOOTSTRAP_SERVERS": module_pipeline.kafka, "ARTICLES_RAW_TOPIC": topic}
     done = client.run(json_lines(given), environment)
     assert (done.returncode, done.stderr) == (0, "")
-    found = stored(pipeline)
-    assert {record.key: read_record(ARTICLES_RAW, record.value) for record in found} == {
-        key_of(client.name, article): article for article in given
+    # The keys that docs/clients/README.md names.
+    keys = [article.id or article.url for article in given]
+    expected = {key.encode() if key else None: article for key, article in zip(keys, given, strict=True)}
+    check_stored(stored(module_pipeline, given[0].publisher), expected)
+
+
+@pytest.mark.parametrize("client", ["curl.sh"], indirect=True)
+def test_gateway_client_stores_every_article_as_given(
+    client: Client, module_pipeline: Pipeline, gateway: dict[str, str]
+) -> None:
+    given = articles()
+    done = client.run(json_lines(given), gateway)
+    assert (done.returncode, done.stderr) == (0, "")
+    expected: dict[bytes | None, RawArticle] = {article_id(article).encode(): article for article in given}
+    check_stored(stored(module_pipeline, given[0].publisher), expected)
+    assert json.loads(done.stdout) == {"accepted": [{"id": article_id(article)} for article in given]}
+
+
+@pytest.mark.parametrize("client", KAFKA_CLIENTS, indirect=True)
+def test_client_reports_refused_article(client: Client, module_pipeline: Pipeline, small_topic: str) -> None:
+    """Refused by the broker for its size, and by the client as no JSON."""
+    publisher = f"{uuid.uuid4().hex}.example"
+    good = json_lines([RawArticle(publisher=publisher, id="good", body="text")])
+    large = json_lines([RawArticle(publisher=publisher, id="large", body="x" * (SMALL_TOPIC_BYTES * 2))])
+    environment = {
+        "KAFKA_BOOTSTRAP_SERVERS": module_pipeline.kafka,
+        "ARTICLES_RAW_TOPIC": small_topic,
+        "DELIVERY_TIMEOUT_MS": PATIENCE_MS,
     }
-    assert len(found) == len(given)
-    # One partition for an article, whichever client sends it: a correction stays behind what it corrects.
-    for record in found:
-        if record.key is not None:
-            assert record.partition == (murmur2(record.key) & 0x7FFFFFFF) % ARTICLES_RAW.partitions
-    if client.name == "curl.sh":
-        assert json.loads(done.stdout) == {"accepted": [{"id": article_id(article)} for article in given]}
-
-
-@pytest.mark.parametrize("client", KAFKA_CLIENT_NAMES, indirect=True)
-def test_what_the_broker_refuses_and_what_is_no_json_is_said(client: Client, pipeline: Pipeline) -> None:
-    admin = KafkaAdminClient(bootstrap_servers=pipeline.kafka)
-    topic = pipeline.name(ARTICLES_RAW.name)
-    admin.alter_configs([ConfigResource(ConfigResourceType.TOPIC, topic, {"max.message.bytes": "2000"})])
-    admin.close()
-    good = json_lines([RawArticle(publisher="p.example", id="good", body="text")])
-    large = json_lines([RawArticle(publisher="p.example", id="large", body="x" * 5000)])
-    environment = to_kafka(pipeline) | {"DELIVERY_TIMEOUT_MS": PATIENCE_MS}
 
     done = client.run(good + b"\n" + large, environment)
     assert done.returncode == 1
-    assert any(reason in done.stderr for reason in ("too large", "TooLarge", "larger than the max"))
+    assert any(reason in done.stderr for reason in ("too large", "TooLarge", "larger than the max")), done.stderr
     assert "Traceback" not in done.stderr
     if client.name != "kcat.sh":  # which does not say of which article it speaks
         assert "not confirmed: large: " in done.stderr
-    assert [record.key for record in stored(pipeline)] == [b"good"]
+    assert [record.key for record in stored(module_pipeline, publisher, small_topic)] == [b"good"]
 
     done = client.run(good + b"\nnot json\n", environment)
     assert done.returncode == 1
     assert done.stderr.strip()
     assert "Traceback" not in done.stderr
-    assert [record.key for record in stored(pipeline)] == [b"good"] * 2
+    assert [record.key for record in stored(module_pipeline, publisher, small_topic)] == [b"good"] * 2
 
 
-@pytest.mark.parametrize("client", KAFKA_CLIENT_NAMES, indirect=True)
-def test_a_broker_that_cannot_be_reached_is_said(client: Client) -> None:
+@pytest.mark.parametrize("client", KAFKA_CLIENTS, indirect=True)
+def test_client_reports_unreachable_broker(client: Client) -> None:
     with closed_port() as address:
         environment = {"KAFKA_BOOTSTRAP_SERVERS": address, "DELIVERY_TIMEOUT_MS": PATIENCE_MS}
         done = client.run(json_lines(articles()), environment)
     assert done.returncode == 1
     assert "Traceback" not in done.stderr
     reasons = ("refused", "unable to bootstrap", "not present in metadata", "timed out")
-    assert any(reason in done.stderr.lower() for reason in reasons)
+    assert any(reason in done.stderr.lower() for reason in reasons), done.stderr
 
 
 @pytest.mark.parametrize("client", ["curl.sh"], indirect=True)
-def test_what_the_gateway_refuses_is_said(client: Client, pipeline: Pipeline) -> None:
-    environment = to_gateway(pipeline)
-    good = b'{"publisher": "p.example", "id": "1", "body": "text"}\n'
-    done = client.run(good + b'{"publisher": "p.example", "hedline": "text", "body": "text"}\n', environment)
+def test_gateway_client_reports_refusal(client: Client, module_pipeline: Pipeline, gateway: dict[str, str]) -> None:
+    publisher = f"{uuid.uuid4().hex}.example"
+    good = json_lines([RawArticle(publisher=publisher, id="1", body="text")]) + b"\n"
+    done = client.run(good + b'{"publisher": "p.example", "hedline": "text", "body": "text"}\n', gateway)
     assert (done.returncode, done.stdout) == (1, "")
     assert '"line":2,"field":"hedline"' in done.stderr
-    done = client.run(good, environment | {"GATEWAY_API_KEY": "another-key-0123456789"})
+    done = client.run(good, gateway | {"GATEWAY_API_KEY": "another-key-0123456789"})
     assert (done.returncode, done.stdout) == (1, "")
     assert "unauthorized" in done.stderr
-    assert stored(pipeline) == []
+    assert stored(module_pipeline, publisher) == []
 
 
 @pytest.mark.parametrize("client", ["curl.sh"], indirect=True)
-def test_a_gateway_without_kafka_and_one_that_is_away_are_said(client: Client, pipeline: Pipeline) -> None:
+def test_gateway_client_reports_absent_kafka_and_absent_gateway(client: Client, module_pipeline: Pipeline) -> None:
     with closed_port() as address:
-        environment = to_gateway(pipeline, KAFKA_BOOTSTRAP_SERVERS=address)
-        # As long as the gateway may take to answer that Kafka is away, and a while.
-        done = client.run(json_lines(articles()), environment | {"DELIVERY_TIMEOUT_MS": "15000"})
-        assert (done.returncode, done.stdout) == (1, "")
+        settings = {"KAFKA_BOOTSTRAP_SERVERS": address, "GATEWAY_CONFIRM_SECONDS": "1"}
+        environment = start_gateway(module_pipeline, "gateway#absent", **settings)
+        # curl.sh retries: long enough for the first answer, short enough to give up after a few.
+        done = client.run(json_lines(articles()), environment | {"DELIVERY_TIMEOUT_MS": "5000"})
+        assert module_pipeline.terminate("gateway#absent") == 0
+        assert (done.returncode, done.stdout) == (1, ""), done.stderr
         assert "not_confirmed" in done.stderr
         environment |= {"GATEWAY_URL": f"http://{address}", "DELIVERY_TIMEOUT_MS": PATIENCE_MS}
         done = client.run(json_lines(articles()), environment)
@@ -281,7 +305,7 @@ def test_a_gateway_without_kafka_and_one_that_is_away_are_said(client: Client, p
     assert "connect" in done.stderr
 
 
-def test_curl_tries_again_what_the_gateway_could_not_take() -> None:
+def test_gateway_client_retries_busy_gateway() -> None:
     client = Client("curl.sh", shell("curl.sh", "curl"))
     bodies: list[bytes] = []
     answers = [(429, b'{"errors":[]}'), (503, b'{"errors":[]}'), (202, b'{"accepted":[{"id":"1"}]}')]

@@ -1,4 +1,4 @@
-"""Twenty feeds, of which six are hostile or odd, through the real producer, Kafka, services and Elasticsearch."""
+"""Feeds, of which six are hostile or odd, through the real producer, Kafka, services and Elasticsearch."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -18,9 +19,12 @@ from schemas.topics import ARTICLES_RAW
 from services.producer.store import read_states
 from services.runtime.reading import read_to_end
 from tests.live.feeds import ENTITY_BOMB, Post, Web, atom, bomb, in_turn, page, plain, redirect, rss, silent
-from tests.live.harness import ROOT, SERVICES, Pipeline, wait_until
+from tests.live.harness import ROOT, Pipeline, wait_until
 
 TOWNS = ("Aveiro", "Braga", "Coimbra", "Évora", "Faro", "Guarda", "Leiria", "Porto", "Setúbal", "Viseu")
+
+HOSTILE = {15: "silent", 16: "redirect", 17: "bomb", 18: "entities"}
+"""What is wrong with the feeds of these numbers."""
 
 FORBIDDEN = (
     "http://169.254.169.254/latest",
@@ -73,102 +77,129 @@ def produce(pipeline: Pipeline, *arguments: str, **environment: str) -> subproce
 POLITE = ("--delay-seconds", "0", "--timeout-seconds", "3", "--allow-network", "127.0.0.0/8")
 
 
-def raw_values(pipeline: Pipeline) -> list[bytes]:
-    """Everything on `articles-raw`."""
-    return [record.value for record in read_to_end(pipeline.settings, pipeline.name(ARTICLES_RAW.name))]
-
-
-def sources(pipeline: Pipeline) -> dict[str, dict[str, Any]]:
-    """What `newsflow sources --json` says of each feed."""
+def sources(pipeline: Pipeline, web: Web) -> dict[str, dict[str, Any]]:
+    """What `newsflow sources --json` says of each feed of this server."""
     done = produce(pipeline, "sources", "--json")
-    return {line["part"]: line for line in map(json.loads, done.stdout.splitlines())}
+    lines = {line["part"]: line for line in map(json.loads, done.stdout.splitlines())}
+    return {part: line for part, line in lines.items() if f":{web.port}/" in part}
 
 
-@pytest.mark.timeout(400)
-def test_twenty_feeds_of_which_some_are_hostile(pipeline: Pipeline, web: Web, tmp_path: Path) -> None:
-    expected: dict[str, Post] = {}
-    lines: list[str] = []
-    hosts: dict[int, str] = {}
+class Feeds:
+    """Feeds on a server, each of its own publisher, and the posts that the index has in the end."""
 
-    def add(number: int, name: str = "/feed") -> str:
-        hosts[number] = web.host(number)
-        lines.append(f"http://{hosts[number]}{name} paper{number}.example")
-        return hosts[number]
+    def __init__(self, web: Web) -> None:
+        self.web = web
+        self.suffix = uuid.uuid4().hex
+        self.hosts: dict[int, str] = {}
+        self.expected: dict[str, Post] = {}
 
-    def expect(number: int, found: list[Post]) -> None:
+    @property
+    def lines(self) -> list[str]:
+        """The file that `--feeds` names."""
+        return [f"http://{host}/feed {self.publisher(number)}" for number, host in self.hosts.items()]
+
+    def publisher(self, number: int) -> str:
+        return f"paper{number}-{self.suffix}.example"
+
+    def add(self, number: int) -> str:
+        self.hosts[number] = self.web.host(number)
+        return self.hosts[number]
+
+    def answer(self, number: int, answer: Any) -> None:
+        self.web.answers[f"127.0.7.{number}", "/feed"] = answer
+
+    def expect(self, number: int, found: list[Post]) -> None:
         for post in found:
-            id_ = article_id(RawArticle(publisher=f"paper{number}.example", id=post.id, body="any"))
-            expected[id_] = post
+            id_ = article_id(RawArticle(publisher=self.publisher(number), id=post.id, body="any"))
+            self.expected[id_] = post
             if not post.in_feed:
-                web.answers[hosts[number].split(":")[0], f"/{post.id}"] = plain(
-                    page(post), "text/html; charset=utf-8"
-                )
+                self.web.answers[f"127.0.7.{number}", f"/{post.id}"] = plain(page(post), "text/html; charset=utf-8")
 
-    def serve(number: int, answer: Any) -> None:
-        web.answers[f"127.0.7.{number}", "/feed"] = answer
+    def asked(self, number: int) -> int:
+        """Requests for the feed until now."""
+        return self.web.asked[f"127.0.7.{number}", "/feed"]
 
-    for number in range(1, 15):
-        host = add(number)
+
+def prepare_feeds(web: Web, plain_feeds: int) -> Feeds:
+    """So many plain feeds and six odd ones.
+
+    Four are hostile, one corrects a post, and the document of one differs at each request.
+    """
+    feeds = Feeds(web)
+    for number in range(1, plain_feeds + 1):
+        host = feeds.add(number)
         found = posts(number, in_feed=number % 3 != 0)
-        expect(number, found)
-        serve(number, plain((atom if number % 2 else rss)(host, found)))
-    add(15)
-    serve(15, silent(web))
-    add(16)
-    serve(16, redirect(*FORBIDDEN))
-    add(17)
-    serve(17, bomb())
-    add(18)
-    serve(18, plain(ENTITY_BOMB))
-    host = add(19)
+        feeds.expect(number, found)
+        feeds.answer(number, plain((atom if number % 2 else rss)(host, found)))
+    hostile = {
+        "silent": silent(web),
+        "redirect": redirect(*FORBIDDEN),
+        "bomb": bomb(),
+        "entities": plain(ENTITY_BOMB),
+    }
+    for number, kind in HOSTILE.items():
+        feeds.add(number)
+        feeds.answer(number, hostile[kind])
+    host = feeds.add(19)
     before = posts(19)
     corrected = Post(before[0].id, before[0].headline, ("CORRECTED: " + before[0].text[0], *before[0].text[1:]))
     after = [corrected, *before[1:]]
-    expect(19, after)
-    serve(19, in_turn(plain(rss(host, before)), plain(rss(host, after))))
-    host = add(20)
+    feeds.expect(19, after)
+    feeds.answer(19, in_turn(plain(rss(host, before)), plain(rss(host, after))))
+    host = feeds.add(20)
     repeated = posts(20)
-    expect(20, repeated)
+    feeds.expect(20, repeated)
     answers = [
         plain(rss(host, repeated, f"Fri, 27 Nov 2026 06:{minute:02}:00 GMT"), etag="no") for minute in range(60)
     ]
-    serve(20, in_turn(*answers))
+    feeds.answer(20, in_turn(*answers))
+    return feeds
 
-    feeds = tmp_path / "feeds.txt"
-    feeds.write_text("# twenty feeds\n" + "\n".join(lines) + "\n")
-    pipeline.start(*SERVICES)
-    tried = pipeline.folder / "tried"
-    follow = f"tests.live.loopback_main produce rss --feeds {feeds} --follow --every 0.5 {' '.join(POLITE)}"
-    pipeline.start("rss", module=follow, wait=False, LOOPBACK_TRIED=str(tried), PRODUCER_LIVES_SECONDS="5")
+
+@pytest.mark.timeout(400)
+@pytest.mark.parametrize("plain_feeds", [3, pytest.param(14, marks=pytest.mark.slow)])
+def test_followed_feeds_are_indexed_once_and_hostile_ones_named(
+    running: Pipeline, web: Web, tmp_path: Path, plain_feeds: int
+) -> None:
+    feeds = prepare_feeds(web, plain_feeds)
+    publishers = [feeds.publisher(number) for number in feeds.hosts]
+    listed = tmp_path / "feeds.txt"
+    listed.write_text("# feeds\n" + "\n".join(feeds.lines) + "\n")
+    tried = tmp_path / "tried"
+    follow = f"tests.live.loopback_main produce rss --feeds {listed} --follow --every 0.5 {' '.join(POLITE)}"
+    environment = {"LOOPBACK_TRIED": str(tried), "PRODUCER_LIVES_SECONDS": "2"}
+    running.start("rss", module=follow, wait=False, **environment)
     wait_until(
         lambda: (
-            all(web.asked[f"127.0.7.{number}", "/feed"] >= 4 for number in (1, 16, 17, 18, 20))
-            and web.asked["127.0.7.15", "/feed"] >= 2
-            and len(pipeline.documents()) >= len(expected)
+            all(feeds.asked(number) >= len(FORBIDDEN) for number in (1, 16, 17, 18, 20))
+            and feeds.asked(15) >= 2
+            and len(running.documents(publishers)) >= len(feeds.expected)
         ),
         200,
-        lambda: f"{web.asked}\n{pipeline.tails()}",
+        lambda: f"{web.asked}\n{running.tails()}",
     )
-    # A kill in between changes nothing: it goes on from its checkpoints.
-    pipeline.kill("rss")
-    asked = web.asked["127.0.7.20", "/feed"]
-    pipeline.start("rss", module=follow, wait=False, LOOPBACK_TRIED=str(tried), PRODUCER_LIVES_SECONDS="5")
-    wait_until(lambda: web.asked["127.0.7.20", "/feed"] >= asked + 3, 100, pipeline.tails)
-    wait_until(lambda: len(sources(pipeline)) == 20, 60, pipeline.tails)
-    said = sources(pipeline)
-    assert pipeline.terminate("rss") == 1, "some feeds cannot be read"
-    pipeline.wait_idle(120)
+    # A kill in between changes nothing: the next run goes on from the checkpoints.
+    running.kill("rss")
+    asked = feeds.asked(20)
+    running.start("rss", module=follow, wait=False, **environment)
+    wait_until(lambda: feeds.asked(20) >= asked + 3, 100, running.tails)
+    wait_until(lambda: len(sources(running, web)) == len(feeds.hosts), 60, running.tails, every=1)
+    said = sources(running, web)
+    assert running.terminate("rss") == 1, "some feeds cannot be read"
+    running.wait_idle(120)
 
-    documents = pipeline.documents()
-    assert documents.keys() == expected.keys()
-    for id_, post in expected.items():
+    documents = running.documents(publishers)
+    assert documents.keys() == feeds.expected.keys()
+    for id_, post in feeds.expected.items():
         assert documents[id_]["body"].split("\n\n") == list(post.text), post.id
         assert documents[id_]["headline"] == post.headline
     # Once: the correction is the only record more than there are articles.
-    assert len(raw_values(pipeline)) == len(expected) + 1
-    assert pipeline.dead() == []
-    bad = {part.split("/")[2].split(":")[0]: each["reason"] for part, each in said.items() if not each["ok"]}
-    assert sorted(bad) == [f"127.0.7.{number}" for number in (15, 16, 17, 18)]
+    records = read_to_end(running.settings, running.name(ARTICLES_RAW.name))
+    sent = [record for record in records if feeds.suffix.encode() in record.value]
+    assert len(sent) == len(feeds.expected) + 1
+    assert [letter for letter in running.dead() if feeds.suffix.encode() in (letter.value or b"")] == []
+    bad = {part.split("/")[2].split(":")[0]: line["reason"] for part, line in said.items() if not line["ok"]}
+    assert sorted(bad) == [f"127.0.7.{number}" for number in HOSTILE]
     assert "no whole answer within 3 s" in bad["127.0.7.15"]
     assert "not of the public internet" in bad["127.0.7.16"]
     assert "times its size" in bad["127.0.7.17"] or "more than the" in bad["127.0.7.17"]
@@ -176,22 +207,26 @@ def test_twenty_feeds_of_which_some_are_hostile(pipeline: Pipeline, web: Web, tm
     assert not tried.exists(), f"the guard let through: {tried.read_text()}"
 
 
-def test_the_check_of_the_guard_can_fail(pipeline: Pipeline, web: Web) -> None:
-    """With everything allowed, the connector (and nothing else) keeps the packet here, and says so."""
+def test_allowed_network_is_reached_and_no_other(module_pipeline: Pipeline, web: Web) -> None:
+    """With every network allowed, the tests' own connector writes down what it keeps from leaving the machine."""
     host = web.host(30)
     web.answers["127.0.7.30", "/feed"] = redirect(FORBIDDEN[0])
-    tried = pipeline.folder / "tried"
-    done = produce(pipeline, "produce", "rss", f"http://{host}/feed", *POLITE, "--json")
+    tried = module_pipeline.folder / "tried"
+    done = produce(module_pipeline, "produce", "rss", f"http://{host}/feed", *POLITE, "--json")
     assert done.returncode == 1
     assert "not of the public internet" in json.loads(done.stdout)["troubles"][0]["error"]
     assert not tried.exists()
-    done = produce(pipeline, "produce", "rss", f"http://{host}/feed", *POLITE, "--allow-network", "0.0.0.0/0")
+    done = produce(
+        module_pipeline, "produce", "rss", f"http://{host}/feed", *POLITE, "--allow-network", "0.0.0.0/0"
+    )
     assert done.returncode == 1
     assert tried.read_text() == "169.254.169.254\n"
 
 
-def test_sitemaps_and_a_list_of_urls(pipeline: Pipeline, web: Web, tmp_path: Path) -> None:
+def test_sitemap_and_url_list_are_indexed(running: Pipeline, web: Web, tmp_path: Path) -> None:
     host = web.host(31)
+    suffix = uuid.uuid4().hex
+    publishers = [f"map-{suffix}.example", f"list-{suffix}.example"]
     found = posts(31, 4, in_feed=False)
     address = "127.0.7.31"
     for post in found:
@@ -214,33 +249,37 @@ def test_sitemaps_and_a_list_of_urls(pipeline: Pipeline, web: Web, tmp_path: Pat
         "sitemap",
         f"http://{host}/sitemap.xml",
         "--publisher",
-        "map.example",
+        publishers[0],
         *POLITE,
         "--json",
     )
-    done = produce(pipeline, *arguments, "--since", "2026-11-25")
+    done = produce(running, *arguments, "--since", "2026-11-25")
     answer = json.loads(done.stdout)
     assert (answer["confirmed"], answer["skipped"]) == (2, {"out_of_range": 1})
-    assert [each["part"] for each in answer["troubles"]] == [f"http://{host}/gone.xml"]
+    assert [trouble["part"] for trouble in answer["troubles"]] == [f"http://{host}/gone.xml"]
     assert done.returncode == 1
     web.answers[address, "/gone.xml"] = plain(f'<urlset xmlns="{space}"></urlset>')
-    again = json.loads(produce(pipeline, *arguments).stdout)
+    again = json.loads(produce(running, *arguments).stdout)
     assert (again["confirmed"], again["skipped"]) == (1, {"seen": 2})
 
     web.answers[address, "/robots.txt"] = plain("User-agent: *\nDisallow: /private\n", "text/plain")
     listed = tmp_path / "urls.txt"
-    lines = [f"http://{host}/{found[3].id} list.example", "# a comment", "", f"http://{host}/missing"]
+    lines = [f"http://{host}/{found[3].id} {publishers[1]}", "# a comment", "", f"http://{host}/missing"]
     listed.write_text("\n".join([*lines, f"http://{host}/private/1"]))
-    done = produce(pipeline, "produce", "urls", str(listed), *POLITE, "--json")
+    done = produce(running, "produce", "urls", str(listed), *POLITE, "--json")
     answer = json.loads(done.stdout)
     assert (answer["confirmed"], answer["refused"]) == (1, {"status": 1, "robots": 1})
     assert f":4 http://{host}/missing" in answer["failed"][0]["origin"]
-    again = json.loads(produce(pipeline, "produce", "urls", str(listed), *POLITE, "--json").stdout)
+    again = json.loads(produce(running, "produce", "urls", str(listed), *POLITE, "--json").stdout)
     assert (again["confirmed"], again["resumed"]) == (0, True)
 
-    pipeline.start(*SERVICES)
-    pipeline.wait_idle(120)
-    bodies = {source["publisher"]["name"]: source["body"] for source in pipeline.documents().values()}
-    assert len(pipeline.documents()) == 4
-    assert bodies["list.example"].split("\n\n") == list(found[3].text)
-    assert {state.source for state in read_states(pipeline.settings)} == {"sitemap", "urls"}
+    wait_until(lambda: len(running.documents(publishers)) >= 4, 60, running.tails)
+    documents = list(running.documents(publishers).values())
+    assert sorted(source["publisher"]["name"] for source in documents) == sorted(
+        [publishers[1], *publishers[:1] * 3]
+    )
+    bodies = {source["publisher"]["name"]: source["body"] for source in documents}
+    assert bodies[publishers[1]].split("\n\n") == list(found[3].text)
+    places = (f":{web.port}/", str(tmp_path))
+    states = [state for state in read_states(running.settings) if any(place in state.part for place in places)]
+    assert {state.source for state in states} == {"sitemap", "urls"}

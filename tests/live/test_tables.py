@@ -4,22 +4,26 @@ from __future__ import annotations
 
 import csv
 import json
+import uuid
 from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from kafka import KafkaConsumer
-
+from schemas.article import RawArticle
+from schemas.identity import article_id
 from schemas.topics import ARTICLES_RAW
 from services.producer.settings import ProducerSettings
 from services.producer.store import read_states
-from tests.live.harness import SERVICES, Pipeline, wait_until
-from tests.live.test_pipeline import articles, newsflow
+from services.runtime.reading import read_to_end
+from tests.live.harness import Pipeline, wait_until
+from tests.live.test_pipeline import newsflow
 
-LINES = 5_000
+LINES = 500
 
-RATE = 1_500
+RATE = 50
 """Articles a second of the run that is killed: it lasts long enough to be killed in the middle."""
+
+TOPICS = ("cable car", "swimming hall", "fish market", "night bus", "city archive", "botanical garden")
 
 
 def produce(pipeline: Pipeline, *arguments: str, status: int = 0) -> dict[str, Any]:
@@ -27,118 +31,134 @@ def produce(pipeline: Pipeline, *arguments: str, status: int = 0) -> dict[str, A
     return report
 
 
-def stored(pipeline: Pipeline) -> Counter[str]:
-    """How often each article's own id is on articles-raw."""
-    consumer = KafkaConsumer(
-        pipeline.name(ARTICLES_RAW.name),
-        bootstrap_servers=pipeline.kafka,
-        auto_offset_reset="earliest",
-        enable_auto_commit=False,
-        consumer_timeout_ms=3_000,
+def stored(pipeline: Pipeline, publisher: str) -> Counter[str]:
+    """How often each of this publisher's articles is on articles-raw, by their own ids."""
+    records = (
+        json.loads(record.value) for record in read_to_end(pipeline.settings, pipeline.name(ARTICLES_RAW.name))
     )
-    try:
-        return Counter(json.loads(record.value)["id"] for record in consumer)
-    finally:
-        consumer.close()
+    return Counter(record["id"] for record in records if record["publisher"] == publisher)
 
 
-def sent(pipeline: Pipeline) -> int:
-    """Articles whose confirmation has been written down."""
+def sent(pipeline: Pipeline, file: Path) -> int:
+    """Articles of this file whose confirmation has been written down."""
     settings = ProducerSettings(kafka_bootstrap_servers=pipeline.kafka, newsflow_prefix=pipeline.prefix)
-    return sum(state.sent for state in read_states(settings))
+    return sum(state.sent for state in read_states(settings) if state.part == str(file))
 
 
-def test_tables_and_ninjs_come_into_the_index(pipeline: Pipeline, tmp_path: Path) -> None:
-    found = articles("table", 6, first=300)
+def articles(publishers: list[str]) -> list[RawArticle]:
+    """Two articles of each publisher."""
+    return [
+        RawArticle(
+            publisher=publishers[number // 2],
+            id=f"{publishers[number // 2]}-{number}",
+            headline=f"Decision on the {topic}",
+            body=f"The {topic} opens {number + 3} hours later from Monday, as the town council decided last night.",
+        )
+        for number, topic in enumerate(TOPICS)
+    ]
+
+
+def test_table_and_ninjs_articles_are_indexed(running: Pipeline, tmp_path: Path) -> None:
+    suffix = uuid.uuid4().hex
+    publishers = [f"{name}-{suffix}.example" for name in ("csv", "jsonl", "ninjs")]
+    found = articles(publishers)
     table = tmp_path / "archive.csv"
     with table.open("w", newline="", encoding="utf-8") as stream:
         writer = csv.writer(stream)
         writer.writerow(("key", "title", "text", "date", "desk"))
-        for each in found[:2]:
-            writer.writerow((each.id, each.headline, each.body, "31.01.2026", "port"))
+        for article in found[:2]:
+            writer.writerow((article.id, article.headline, article.body, "31.01.2026", "port"))
         writer.writerow(("short",))
     lines = tmp_path / "archive.jsonl"
     lines.write_text(
         "".join(
-            json.dumps({"id": each.id, "meta": {"title": each.headline}, "body": each.body}) + "\n"
-            for each in found[2:4]
+            json.dumps({"id": article.id, "meta": {"title": article.headline}, "body": article.body}) + "\n"
+            for article in found[2:4]
         )
         + "no json\n"
     )
     wire = tmp_path / "wire"
     wire.mkdir()
-    for each, name in zip(found[4:], ("versioncreated", "versionCreated"), strict=True):
+    for article, name in zip(found[4:], ("versioncreated", "versionCreated"), strict=True):
         document = {
-            "uri": each.id,
+            "uri": article.id,
             name: "2026-01-31T08:00:00Z",
-            "headlines": [{"value": each.headline}],
-            "bodies": [{"value": each.body}],
-            "infosources": [{"name": "harbour-agency.example"}],
+            "headlines": [{"value": article.headline}],
+            "bodies": [{"value": article.body}],
+            "infosources": [{"name": publishers[2]}],
         }
-        (wire / f"{each.id}.json").write_text(json.dumps(document))
+        (wire / f"{article.id}.json").write_text(json.dumps(document))
     (wire / "canceled.json").write_text(json.dumps({"uri": "a:9", "pubStatus": "canceled"}))
 
-    pipeline.start(*SERVICES)
     maps = ("--map", "id=key", "--map", "headline=title", "--map", "body=text", "--map", "published=date")
-    constants = ("--set", "publisher=harbour-post.example", "--time-format", "%d.%m.%Y")
-    report = produce(pipeline, "csv", str(table), *maps, "--map", "extra.desk=desk", *constants, status=1)
+    constants = ("--set", f"publisher={publishers[0]}", "--time-format", "%d.%m.%Y")
+    report = produce(running, "csv", str(table), *maps, "--map", "extra.desk=desk", *constants, status=1)
     assert (report["confirmed"], report["refused"]) == (2, {"ragged": 1})
     report = produce(
-        pipeline, "jsonl", str(lines), "--map", "headline=meta.title", "--set", "publisher=b.example", status=1
+        running,
+        "jsonl",
+        str(lines),
+        "--map",
+        "headline=meta.title",
+        "--set",
+        f"publisher={publishers[1]}",
+        status=1,
     )
     assert (report["confirmed"], report["refused"]) == (2, {"invalid_json": 1})
     assert report["failed"][0]["origin"] == f"{lines}:3"
-    report = produce(pipeline, "ninjs", str(wire))
+    report = produce(running, "ninjs", str(wire))
     assert (report["confirmed"], report["skipped"]) == (2, {"canceled": 1})
 
-    pipeline.wait_idle()
-    documents = {source["headline"]: source for source in pipeline.documents().values()}
-    assert documents.keys() == {each.headline for each in found}
-    assert {(source["publisher"]["name"], source["producer"]) for source in documents.values()} == {
-        ("harbour-post.example", "csv"),
-        ("b.example", "jsonl"),
-        ("harbour-agency.example", "ninjs"),
+    ids = [article_id(article) for article in found]
+    documents = running.wait_indexed(ids)
+    assert running.documents(publishers).keys() == set(ids)
+    sources = zip(ids, found, ("csv", "csv", "jsonl", "jsonl", "ninjs", "ninjs"), strict=True)
+    expected = {id_: (article.headline, article.publisher, source) for id_, article, source in sources}
+    assert expected == {
+        id_: (document["headline"], document["publisher"]["name"], document["producer"])
+        for id_, document in documents.items()
     }
-    assert documents["Article 0"]["extra"] == {"desk": "port"}
-    assert documents["Article 0"]["revision"] == 1769817600000
-    assert documents["Article 5"]["revision"] == 1769846400000
+    assert documents[ids[0]]["extra"] == {"desk": "port"}
+    assert documents[ids[0]]["revision"] == 1769817600000
+    assert documents[ids[5]]["revision"] == 1769846400000
 
     # All of it was confirmed: a second run sends nothing.
-    report = produce(pipeline, "csv", str(table), *maps, *constants)
+    report = produce(running, "csv", str(table), *maps, *constants)
     assert (report["confirmed"], report["refused"]) == (0, {})
-    assert produce(pipeline, "ninjs", str(wire))["confirmed"] == 0
+    assert produce(running, "ninjs", str(wire))["confirmed"] == 0
 
 
-def test_a_wrong_column_sends_nothing(pipeline: Pipeline, tmp_path: Path) -> None:
+def test_wrong_column_sends_nothing(module_pipeline: Pipeline, tmp_path: Path) -> None:
     table = tmp_path / "archive.csv"
     table.write_text("title,body\nFerry sails,The ferry sails.\n")
-    failed = newsflow(pipeline, "produce", "csv", str(table), "--map", "hedline=title", status=2)
+    failed = newsflow(module_pipeline, "produce", "csv", str(table), "--map", "hedline=title", status=2)
     assert "'hedline' is no field" in failed.stderr.decode()
     given = ("csv", str(table), "--map", "headline=titel", "--set", "publisher=harbour-post.example")
-    report = produce(pipeline, *given, status=1)
+    report = produce(module_pipeline, *given, status=1)
     assert report["confirmed"] == 0
     assert "no column 'titel'; there are 'title', 'body'" in report["troubles"][0]["error"]
 
 
-def test_a_killed_run_of_an_archive_goes_on(pipeline: Pipeline, tmp_path: Path) -> None:
-    """Every article is on articles-raw, and twice at the most what was sent since the last checkpoint."""
+def test_killed_archive_run_resumes(module_pipeline: Pipeline, tmp_path: Path) -> None:
+    """Every article is on articles-raw; only those sent since the last checkpoint are there twice."""
+    publisher = f"archive-{uuid.uuid4().hex}.example"
     file = tmp_path / "archive.jsonl"
     ids = [f"a{number}" for number in range(LINES)]
-    file.write_text("".join(json.dumps({"id": each, "body": f"Text of {each}."}) + "\n" for each in ids))
-    given = ["jsonl", str(file), "--set", "publisher=harbour-post.example"]
+    file.write_text("".join(json.dumps({"id": id_, "body": f"Text of {id_}."}) + "\n" for id_ in ids))
+    given = ["jsonl", str(file), "--set", f"publisher={publisher}"]
     command = " ".join(["services.cli", "produce", *given, "--rate", str(RATE)])
 
-    pipeline.start("produce", module=command, wait=False)
-    wait_until(lambda: sent(pipeline) > 0, 60, pipeline.tails)
-    pipeline.kill("produce")
-    known = sent(pipeline)
-    before = stored(pipeline)
+    module_pipeline.start("produce", module=command, wait=False, PRODUCER_CHECKPOINT_SECONDS="0.3")
+    wait_until(lambda: sent(module_pipeline, file) > 0, 60, module_pipeline.tails)
+    module_pipeline.kill("produce")
+    known = sent(module_pipeline, file)
+    before = stored(module_pipeline, publisher)
     assert 0 < len(before) < LINES
-    report = produce(pipeline, *given)
+    report = produce(module_pipeline, *given)
     assert report["resumed"]
-    after = stored(pipeline)
+    after = stored(module_pipeline, publisher)
     assert after.keys() == set(ids)
-    # The second run sent just what the checkpoint did not stand for.
+    # The second run sent just what no checkpoint covered.
     assert report["confirmed"] == LINES - known
     assert after.total() == before.total() + LINES - known
     assert max(after.values()) <= 2
