@@ -25,8 +25,12 @@ class Part:
     needs: str = ""
 
 
+SHARED = ("pytest", "-q", "-n", "4", "--dist", "loadgroup", "--no-loadscope-reorder")
+"""As `make test` shares tests out among workers."""
+
 PARTS = (
-    Part("full scale", ("pytest", "-q", "-m", "slow", "-n", "3", "--dist", "loadgroup", "tests")),
+    Part("full scale", (*SHARED, "-m", "slow", "tests")),
+    Part("properties", (*SHARED, "-m", "hypothesis", "--hypothesis-profile", "slow", "tests/unit")),
     Part("quality", ("pytest", "-q", "-s", "tests/quality")),
     Part("compose", ("tests.compose",), EXIT_NO_ENGINE, "a Docker engine with `docker compose`"),
 )

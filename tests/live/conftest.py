@@ -18,7 +18,6 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
-from _pytest.nodeid import NodeId
 
 from services.embedded.ports import choose_ports
 from services.embedded.servers import KafkaServer
@@ -28,25 +27,11 @@ from tests.live.stack import Servers, shared_servers
 
 HERE = Path(__file__).parent
 
-GROUPS = {"running": "running", "broker": "broker"}
-"""Fixture -> the group of tests that one worker runs, so that it is started once in a run."""
 
-
-@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
-        if HERE not in item.path.parents:
-            continue
-        item.add_marker(pytest.mark.live)
-        fixtures = getattr(item, "fixturenames", ())
-        group = next((GROUPS[name] for name in GROUPS if name in fixtures), None)
-        if group is None and "module_pipeline" in fixtures:
-            group = item.path.stem
-        if group is not None:
-            item.add_marker(pytest.mark.xdist_group(group))
-            if item.config.getoption("loadgroup", default=False):
-                # pytest-xdist 3.8.0 writes the group into `_nodeid`, which pytest 9.2 does not read.
-                item._id = NodeId.parse(f"{item.nodeid}@{group}")
+        if HERE in item.path.parents:
+            item.add_marker(pytest.mark.live)
 
 
 @pytest.fixture(scope="session")
