@@ -12,9 +12,9 @@ from services.runtime.settings import ServiceSettings
 
 def confirming_producer(settings: ServiceSettings, largest: int, **options: Any) -> KafkaProducer:
     """A producer for values of up to `largest` bytes; `options` are the client's own."""
+    options.setdefault("bootstrap_timeout_ms", int(settings.bootstrap_timeout_seconds * 1000))
     return KafkaProducer(
         bootstrap_servers=settings.servers,
-        bootstrap_timeout_ms=int(settings.bootstrap_timeout_seconds * 1000),
         # Said aloud, so that a setting at odds with it is an error and not a silent weakening.
         enable_idempotence=True,
         acks="all",
