@@ -164,7 +164,7 @@ FAULTS = (
         STEP,
         "    end_with_parent()  # Rule 6: by itself it would wait for a child that hangs\n",
         "",
-        f"{RULES}::test_rule_6_a_killed_worker_leaves_no_process_behind",
+        f"{RULES}::test_rule_6_killed_worker_leaves_no_process_behind",
     ),
     Fault(
         "rule 7: no watchdog",

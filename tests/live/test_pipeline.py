@@ -74,7 +74,7 @@ def newsflow(
 @pytest.mark.parametrize("count", [40, pytest.param(250, marks=pytest.mark.slow)])
 def test_kill_of_each_service_loses_and_doubles_nothing(running: Pipeline, pipeline: Pipeline, count: int) -> None:
     """Each document equals that of a run without a kill."""
-    good = articles(f"kill{count}", count, first=1000)
+    good = articles(f"kill{count}", count, first=1000 + count)
     interval = len(good) // 10
     mixed: list[RawArticle | bytes | None] = []
     broken = [value + b" " * number if value else value for number, value in enumerate(BROKEN * 2)]

@@ -99,7 +99,7 @@ def test_findings_do_not_depend_on_the_number_of_processes(new_pipeline: Callabl
 
 @pytest.mark.slow
 @pytest.mark.timeout(900)
-def test_labelled_stream_has_the_same_findings_with_any_number_of_processes(
+def test_labelled_stream_has_the_same_findings_with_more_processes(
     new_pipeline: Callable[[], Pipeline],
 ) -> None:
     """Break: let `Memory.take` count within a process only (a `MemoryStore` for the partition's store)."""
