@@ -6,10 +6,9 @@ LOCK := deploy/locks/development.txt
 # numpy's OpenBLAS counts its threads once; two per process fight over two cores (half the speed, measured).
 export OPENBLAS_NUM_THREADS := 1
 
-# Twice two cores: a live test waits for servers and services for more than half of its time.
+# Twice two cores: a live test waits for servers and services for much of its time. Unit tests take a core each.
 WORKERS ?= 4
-# Live tests first: they wait, while unit tests fill the end evenly.
-PYTEST := $(BIN)/pytest -q -n $(WORKERS) --dist loadgroup --no-loadscope-reorder
+SHARED := --dist loadgroup -m "not slow"
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo demo-picture test test-slow lint unit contract live quality test-compose fetch bench fuzz faults lock clean
@@ -41,7 +40,8 @@ demo-picture: setup ## Run the demo and draw its terminal output into docs/demo.
 ##@ Check
 
 test: lint fetch ## Lint, types and every guarantee at the smallest scale that shows it
-	@$(PYTEST) -m "not slow" tests/live tests/contract tests/unit
+	@$(BIN)/pytest -q -n logical --maxprocesses 4 $(SHARED) tests/unit tests/contract
+	@$(BIN)/pytest -q -n $(WORKERS) $(SHARED) tests/live
 
 test-slow: fetch ## The same guarantees at full scale, public data sets, docker-compose.yml
 	@$(BIN)/python -m tests.slow
@@ -53,10 +53,10 @@ lint: setup ## Style, types and architecture
 	@$(BIN)/lint-imports --no-logo
 
 unit: fetch ## Unit tests alone; also: make contract, make live
-	@$(PYTEST) -m "not slow" tests/unit
+	@$(BIN)/pytest -q -n logical --maxprocesses 4 $(SHARED) tests/unit
 
 contract live: fetch
-	@$(PYTEST) -m "not slow" tests/$@
+	@$(BIN)/pytest -q -n $(WORKERS) $(SHARED) tests/$@
 
 quality: setup ## Scores on public data (NEWSFLOW_EVAL_DATA), pinned
 	@$(BIN)/pytest -q -s tests/quality tests/unit/cleaner/test_plain_text.py tests/unit/tagger/test_canonical_names.py

@@ -25,7 +25,7 @@ class Part:
     needs: str = ""
 
 
-SHARED = ("pytest", "-q", "-n", "4", "--dist", "loadgroup", "--no-loadscope-reorder")
+SHARED = ("pytest", "-q", "-n", "4", "--dist", "loadgroup")
 """As `make test` shares tests out among workers."""
 
 PARTS = (
