@@ -71,19 +71,22 @@ def set_up_topics(settings: SetupSettings) -> list[str]:
     """
     admin = _wait_for(settings, KafkaError, partial(_admin, settings))
     try:
-        found = {topic["name"]: topic for topic in admin.describe_topics()}
+        found = {topic["name"] for topic in admin.describe_topics()}
         missing = [topic for topic in TOPICS if settings.name(topic.name) not in found]
         if missing:
             _create(admin, [_new_topic(topic, settings) for topic in missing])
+        # Asked after all are known: a topic that was created a moment ago was not among `found`.
+        partitions = _wait_until_known(
+            admin, {settings.name(topic.name) for topic in TOPICS}, settings.setup_wait_seconds
+        )
         for topic in TOPICS:
-            there = found.get(settings.name(topic.name))
-            if there and len(there["partitions"]) != topic.partitions:
+            count = partitions[settings.name(topic.name)]
+            if count != topic.partitions:
                 raise ValueError(
-                    f"topic {settings.name(topic.name)} has {len(there['partitions'])} partitions, not "
-                    f"{topic.partitions}: delete it, or set another NEWSFLOW_PREFIX"
+                    f"topic {settings.name(topic.name)} has {count} partitions, not {topic.partitions}: delete it, "
+                    "or set another NEWSFLOW_PREFIX"
                 )
         longer = _keep_longer(admin, settings, [topic for topic in TOPICS if topic not in missing])
-        _wait_until_known(admin, {settings.name(topic.name) for topic in TOPICS}, settings.setup_wait_seconds)
     finally:
         admin.close()
     return [settings.name(topic.name) for topic in missing] + longer
@@ -146,15 +149,17 @@ def _new_topic(topic: Topic, settings: SetupSettings) -> NewTopic:
     )
 
 
-def _wait_until_known(admin: KafkaAdminClient, names: set[str], seconds: float) -> None:
-    """A topic just created takes a moment until every client is told of it with its leaders."""
+def _wait_until_known(admin: KafkaAdminClient, names: set[str], seconds: float) -> dict[str, int]:
+    """Returns the number of partitions of each topic; one just created takes a moment until clients see it."""
     end = time.monotonic() + seconds
     while True:
-        known = {topic["name"] for topic in admin.describe_topics() if topic["partitions"]}
-        if names <= known:
-            return
+        known = {
+            topic["name"]: len(topic["partitions"]) for topic in admin.describe_topics() if topic["partitions"]
+        }
+        if names <= known.keys():
+            return known
         if time.monotonic() > end:
-            raise TimeoutError(f"Kafka does not know the topics {sorted(names - known)} after {seconds:g} s")
+            raise TimeoutError(f"Kafka does not know the topics {sorted(names - known.keys())} after {seconds:g} s")
         time.sleep(0.1)
 
 
