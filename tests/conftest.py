@@ -15,7 +15,7 @@ SHARED_IN_A_RUN = ("running", "broker")
 
 # No deadline: a time says more of the machine than of the code.
 settings.register_profile("fast", deadline=None, max_examples=50)
-settings.register_profile("slow", deadline=None, max_examples=1_000)
+settings.register_profile("slow", deadline=None, max_examples=200)
 
 
 def pytest_configure(config: pytest.Config) -> None:
