@@ -115,7 +115,7 @@ FAULTS = (
         STAGE,
         "await (await topic.send(key=key, value=value, headers=headers, partition=partition))",
         "await topic.send(key=key, value=value, headers=headers, partition=partition)",
-        f"{RULES}::test_rule_3_broker_outage_loses_nothing[40]",
+        f"{RULES}::test_rule_3_broker_outage_loses_nothing[5]",
     ),
     Fault(
         "rule 3: no limit to a result",

@@ -11,7 +11,7 @@ from collections import defaultdict
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from hashlib import md5
-from itertools import combinations, islice
+from itertools import islice
 from typing import Any
 
 import pytest
@@ -113,7 +113,7 @@ def test_labelled_stream_has_the_same_findings_with_more_processes(
     gold = pairs(stories)
     copied = {copy.id for _, copy in copies}
     found = []
-    for workers, kill in ((1, False), (3, False), (3, True)):
+    for workers, kill in ((1, False), (3, True)):
         pipeline = new_pipeline()
         began = time.monotonic()
         run(pipeline, stream, workers, kill)
@@ -145,7 +145,7 @@ def test_labelled_stream_has_the_same_findings_with_more_processes(
         assert lost * 2000 <= true
         found.append((learned(pipeline), story_pairs(pipeline)))
         pipeline.stop()
-    for (one_lines, one), (other_lines, other) in combinations(found, 2):
-        print(f"agreement of the stories {len(one & other) / len(one | other):.4f}")
-        assert len(one & other) >= 0.995 * len(one | other)
-        assert one_lines == other_lines
+    (one_lines, one), (other_lines, other) = found
+    print(f"agreement of the stories {len(one & other) / len(one | other):.4f}")
+    assert len(one & other) >= 0.995 * len(one | other)
+    assert one_lines == other_lines
