@@ -13,9 +13,11 @@ LIVE = Path(__file__).parent / "live"
 SHARED_IN_A_RUN = ("running", "broker")
 """Fixtures of live tests that are started once in a run: the tests of each go to one worker."""
 
-# No deadline: a time says more of the machine than of the code.
-settings.register_profile("fast", deadline=None, max_examples=50)
-settings.register_profile("slow", deadline=None, max_examples=200)
+# No deadline: a time says more of the machine than of the code. Both tiers try the same examples in every run, so
+# that a change is judged by what it changes; `--hypothesis-profile search` looks for new ones.
+settings.register_profile("fast", deadline=None, max_examples=50, derandomize=True)
+settings.register_profile("slow", deadline=None, max_examples=200, derandomize=True)
+settings.register_profile("search", deadline=None, max_examples=1_000)
 
 
 def pytest_configure(config: pytest.Config) -> None:
