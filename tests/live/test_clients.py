@@ -94,7 +94,9 @@ def small_topic(module_pipeline: Pipeline) -> Iterator[str]:
     name = module_pipeline.name("small")
     admin = KafkaAdminClient(bootstrap_servers=module_pipeline.kafka)
     limit = {"max.message.bytes": str(SMALL_TOPIC_BYTES)}
-    admin.create_topics([NewTopic(name, num_partitions=1, replication_factor=1, topic_configs=limit)])
+    # As many partitions as articles-raw: a client may send one partition's articles in one batch, refused whole.
+    admin.create_topics([NewTopic(name, ARTICLES_RAW.partitions, 1, topic_configs=limit)])
+    admin.wait_for_topics([name])
     yield name
     admin.delete_topics([name])
     admin.close()
