@@ -675,8 +675,10 @@ FAULTS = (
     Fault(
         "dead letters: closed before they are published",
         DLQ,
-        "        published = self._confirmed(window, self._publish)\n",
-        "        self._confirmed(window, self._mark)\n        published = self._confirmed(window, self._publish)\n",
+        "        published = self._confirmed(window, self._publish)\n"
+        "        self.done += len(self._confirmed(published, self._mark))\n",
+        "        marked = self._confirmed(window, self._mark)\n"
+        "        self.done += len(self._confirmed(marked, self._publish))\n",
         f"{LETTING}::test_replay_killed_midway_delivers_every_dead_letter[60]",
     ),
     Fault(

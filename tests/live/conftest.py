@@ -18,12 +18,14 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
+from elasticsearch import Elasticsearch
 
 from services.embedded.ports import choose_ports
 from services.embedded.servers import KafkaServer
 from tests.live.fault_proxy import FaultProxy
 from tests.live.harness import SERVICES, Pipeline
 from tests.live.stack import Servers, shared_servers
+from tests.live.versions import SMALL_BULKS
 
 HERE = Path(__file__).parent
 
@@ -127,10 +129,29 @@ def broker_pipeline(
         yield made
 
 
+@pytest.fixture(scope="module")
+def indexing(module_pipeline: Pipeline) -> Pipeline:
+    """One indexer for this file, with small bulks."""
+    module_pipeline.environment |= SMALL_BULKS
+    module_pipeline.start("indexer")
+    return module_pipeline
+
+
 @pytest.fixture
-def proxy(servers: Servers, pipeline: Pipeline) -> Iterator[FaultProxy]:
-    """Between the processes of `pipeline` and Elasticsearch."""
+def client(servers: Servers) -> Iterator[Elasticsearch]:
+    with Elasticsearch(servers.elasticsearch) as client:
+        yield client
+
+
+@pytest.fixture
+def proxy(servers: Servers) -> Iterator[FaultProxy]:
+    """A way to Elasticsearch that a test can disturb."""
     proxy = FaultProxy(servers.elasticsearch)
-    pipeline.environment["ELASTICSEARCH_URL"] = proxy.url
     yield proxy
     proxy.close()
+
+
+@pytest.fixture
+def through_proxy(pipeline: Pipeline, proxy: FaultProxy) -> None:
+    """The processes of `pipeline` reach Elasticsearch by `proxy` alone."""
+    pipeline.environment["ELASTICSEARCH_URL"] = proxy.url

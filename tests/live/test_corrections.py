@@ -10,7 +10,6 @@ import random
 from collections.abc import Sequence
 from typing import Any
 
-import pytest
 from elasticsearch import Elasticsearch
 
 from schemas.document import INDEX_ALIAS
@@ -30,14 +29,6 @@ from tests.live.versions import (
     version,
     visible,
 )
-
-
-@pytest.fixture(scope="module")
-def indexing(module_pipeline: Pipeline) -> Pipeline:
-    """One indexer for this file, with small bulks."""
-    module_pipeline.environment |= SMALL_BULKS
-    module_pipeline.start("indexer")
-    return module_pipeline
 
 
 def test_correction_keeps_replaced_versions(indexing: Pipeline) -> None:

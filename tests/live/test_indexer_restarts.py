@@ -9,6 +9,7 @@ import threading
 import time
 from datetime import UTC, datetime, timedelta
 
+import pytest
 from elasticsearch import Elasticsearch
 
 from schemas.article import TaggedArticle
@@ -21,6 +22,7 @@ from tests.live.harness import Pipeline, wait_until
 from tests.live.stack import Servers
 
 
+@pytest.mark.usefixtures("through_proxy")
 def test_kill_between_bulk_and_commit_loses_nothing(pipeline: Pipeline, proxy: FaultProxy) -> None:
     """Break: commit before the bulk (`enable_auto_commit=True`), or an `op_type` of create."""
 
@@ -43,6 +45,7 @@ def test_kill_between_bulk_and_commit_loses_nothing(pipeline: Pipeline, proxy: F
     assert pipeline.dead() == []
 
 
+@pytest.mark.usefixtures("through_proxy")
 def test_kill_between_story_and_document_keeps_story(pipeline: Pipeline, proxy: FaultProxy) -> None:
     """Break: commit story records before the documents are written (`enable_auto_commit=True`)."""
     copy, original = new_ids(2)
@@ -70,6 +73,7 @@ def test_kill_between_story_and_document_keeps_story(pipeline: Pipeline, proxy: 
     assert document["body"] == "A text."
 
 
+@pytest.mark.usefixtures("through_proxy")
 def test_stop_completes_bulk_in_flight(pipeline: Pipeline, proxy: FaultProxy) -> None:
     """Break: exit at once on SIGTERM (leave out the signal handler): the exit status is not 0."""
     started = threading.Event()
@@ -94,6 +98,7 @@ def test_stop_completes_bulk_in_flight(pipeline: Pipeline, proxy: FaultProxy) ->
     assert pipeline.documents().keys() == set(ids)
 
 
+@pytest.mark.usefixtures("through_proxy")
 def test_rebalance_during_outage_loses_nothing(pipeline: Pipeline, proxy: FaultProxy) -> None:
     """A second indexer joins while the first one waits. Break: leave out `on_partitions_revoked`'s `gone`."""
     returned = threading.Event()
@@ -130,6 +135,7 @@ def test_broker_outage_of_5_s_loses_nothing(
     proxy.close()
 
 
+@pytest.mark.usefixtures("through_proxy")
 def test_forbidden_indexer_exits_without_commit(pipeline: Pipeline, proxy: FaultProxy) -> None:
     """Break: in `failure_of` treat 401 and 403 as `Unavailable`, or as a dead letter."""
     send_tagged(pipeline, list(map(tagged, new_ids(10))))

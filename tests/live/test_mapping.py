@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
 
@@ -31,12 +30,6 @@ from tests.live.harness import Pipeline
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
 
 shipped = app.template
-
-
-@pytest.fixture
-def client(indices: Pipeline) -> Iterator[Elasticsearch]:
-    with Elasticsearch(indices.elasticsearch) as client:
-        yield client
 
 
 @pytest.fixture

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 
 import pytest
 from elasticsearch import Elasticsearch
@@ -12,15 +11,8 @@ from schemas.document import INDEX_ALIAS, INDEX_VERSION, NOT_RETRACTED, STANDBY_
 from services.indexer.migration import Stopped, Work, back, finish, migrate
 from tests.live.harness import Pipeline
 from tests.live.migrating import behind, fill, newsflow, once, put, soon, source, stored, working
-from tests.live.stack import Servers
 
 __all__ = ["soon"]
-
-
-@pytest.fixture
-def client(servers: Servers) -> Iterator[Elasticsearch]:
-    with Elasticsearch(servers.elasticsearch) as client:
-        yield client
 
 
 # ---------------------------------------------------------------- there, back, and to the end

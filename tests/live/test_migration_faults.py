@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import threading
 from collections import Counter
-from collections.abc import Iterator
 
 import pytest
 from elasticsearch import Elasticsearch
@@ -17,22 +16,8 @@ from services.indexer.migration import Done, Stopped, finish, migrate
 from tests.live.fault_proxy import NO_ANSWER, FaultProxy, Reply, Request, error
 from tests.live.harness import Pipeline
 from tests.live.migrating import behind, fill, once, soon, stored, working
-from tests.live.stack import Servers
 
 __all__ = ["soon"]
-
-
-@pytest.fixture
-def client(servers: Servers) -> Iterator[Elasticsearch]:
-    with Elasticsearch(servers.elasticsearch) as client:
-        yield client
-
-
-@pytest.fixture
-def proxy(servers: Servers) -> Iterator[FaultProxy]:
-    proxy = FaultProxy(servers.elasticsearch)
-    yield proxy
-    proxy.close()
 
 
 def all_but_one(proxy: FaultProxy, request: Request) -> Reply:

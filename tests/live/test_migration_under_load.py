@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
 from datetime import UTC, datetime
 
 import pytest
@@ -16,22 +15,7 @@ from schemas.topics import ARTICLES_RETRACTED, ARTICLES_TAGGED
 from tests.live.fault_proxy import NO_ANSWER, FaultProxy, Reply, Request
 from tests.live.harness import Pipeline, wait_until
 from tests.live.migrating import SMALL, behind, newsflow, stored
-from tests.live.stack import Servers
 from tests.unit.indexer.articles import tagged
-
-
-@pytest.fixture
-def client(servers: Servers) -> Iterator[Elasticsearch]:
-    with Elasticsearch(servers.elasticsearch) as client:
-        yield client
-
-
-@pytest.fixture
-def proxy(servers: Servers) -> Iterator[FaultProxy]:
-    proxy = FaultProxy(servers.elasticsearch)
-    yield proxy
-    proxy.close()
-
 
 LOAD_SECONDS = 0.25
 """Between two rounds of the load, so that a migration outpaces it on a busy machine too."""

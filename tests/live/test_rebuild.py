@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -25,12 +24,6 @@ from tests.unit.indexer.articles import tagged
 __all__ = ["soon"]
 
 LATER = datetime.now(UTC) + timedelta(hours=1)
-
-
-@pytest.fixture
-def client(pipeline: Pipeline) -> Iterator[Elasticsearch]:
-    with Elasticsearch(pipeline.elasticsearch) as client:
-        yield client
 
 
 def run(pipeline: Pipeline, hook: Hook = lambda *_: None) -> Done:

@@ -13,7 +13,6 @@ from tests.live.articles import new_ids
 from tests.live.fault_proxy import NO_ANSWER, FaultProxy, Reply, Request
 from tests.live.harness import Pipeline, wait_until
 from tests.live.versions import (
-    SMALL_BULKS,
     history,
     index,
     retraction,
@@ -23,14 +22,6 @@ from tests.live.versions import (
     visible,
     whole_index,
 )
-
-
-@pytest.fixture(scope="module")
-def indexing(module_pipeline: Pipeline) -> Pipeline:
-    """One indexer for this file, with small bulks."""
-    module_pipeline.environment |= SMALL_BULKS
-    module_pipeline.start("indexer")
-    return module_pipeline
 
 
 def test_retracted_article_leaves_none_of_its_text(indexing: Pipeline) -> None:
@@ -106,6 +97,7 @@ def test_tombstone_cuts_history(indexing: Pipeline) -> None:
     assert found == {order: ["Headline 5", "Headline 4"] for order in ORDERS}
 
 
+@pytest.mark.usefixtures("through_proxy")
 def test_kill_between_trace_and_story_leaves_article_retracted(pipeline: Pipeline, proxy: FaultProxy) -> None:
     """Killed before the bulk that deletes the story is applied, and after it, before the commit.
 

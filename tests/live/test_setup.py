@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 import pytest
@@ -31,15 +31,8 @@ from schemas.topics import (
 from services.setup import app
 from services.setup.app import MAPPINGS, set_up, set_up_index, set_up_topics
 from tests.live.harness import Pipeline, wait_until
-from tests.live.stack import Servers
 
 ALIASES = (INDEX_ALIAS, STORIES_ALIAS, DEAD_LETTERS_ALIAS)
-
-
-@pytest.fixture
-def client(servers: Servers) -> Iterator[Elasticsearch]:
-    with Elasticsearch(servers.elasticsearch) as client:
-        yield client
 
 
 @pytest.fixture
