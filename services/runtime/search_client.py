@@ -1,7 +1,6 @@
-"""Reading an index over HTTP, for commands that a person waits for.
+"""Reading an index over HTTP, for commands that a person waits for: docs/decisions/0011-a-client-that-only-reads.md.
 
-Elasticsearch's own client also imports what is only needed for asynchronous requests, 0.3 s of CPU in all; a search
-takes a hundredth of that. The methods that are here take and return what the client's do.
+The methods that are here take and return what those of Elasticsearch's own client do.
 """
 
 from __future__ import annotations
@@ -9,9 +8,9 @@ from __future__ import annotations
 import json
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, TypeAlias
-from urllib.parse import quote, urlsplit, urlunsplit
+from urllib.parse import quote, unquote, urlsplit, urlunsplit
 
-import certifi  # comes with Elasticsearch's client
+import certifi
 import urllib3
 
 if TYPE_CHECKING:
@@ -40,7 +39,8 @@ class SearchClient:
         if api_key:
             self._headers["authorization"] = f"ApiKey {api_key}"
         elif parts.username:
-            self._headers |= urllib3.make_headers(basic_auth=f"{parts.username}:{parts.password or ''}")
+            user, password = unquote(parts.username), unquote(parts.password or "")
+            self._headers |= urllib3.make_headers(basic_auth=f"{user}:{password}")
         # As Elasticsearch's client: no proxy, its certificates, three more tries where it is overloaded.
         retries = urllib3.Retry(
             3, redirect=False, allowed_methods=None, status_forcelist=(429, 502, 503, 504), raise_on_status=False

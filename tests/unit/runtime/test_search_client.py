@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import subprocess
 import sys
@@ -73,9 +74,9 @@ def test_it_asks_as_elasticsearchs_client_does(index: tuple[Index, str]) -> None
 def test_a_user_of_the_address_goes_into_no_path(index: tuple[Index, str]) -> None:
     found, address = index
     found.answers = [(200, b'{"count": 7}')]
-    with SearchClient(f"http://reader:word@{address}") as client:
+    with SearchClient(f"http://reader:w%40rd@{address}") as client:
         assert client.count(index="news") == 7
-    assert found.asked[0][1]["authorization"] == "Basic cmVhZGVyOndvcmQ="
+    assert base64.b64decode(found.asked[0][1]["authorization"].removeprefix("Basic ")) == b"reader:w@rd"
 
 
 @pytest.mark.parametrize(
