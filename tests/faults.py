@@ -155,16 +155,23 @@ FAULTS = (
     Fault(
         "rule 6: a child process outlives its worker",
         STEP,
-        "    end_with_parent()  # Rule 6: a killed parent can end no process that hangs\n",
+        "    end_with_parent(_fork_server or parent_pid())  # Rule 6: a killed parent can end no process\n",
         "",
         f"{RULES}::test_rule_6_killed_worker_leaves_no_process_behind",
     ),
     Fault(
         "rule 6: a fork server outlives its worker",
         STEP,
-        "    end_with_parent()  # Rule 6: by itself it would wait for a child that hangs\n",
+        "    end_with_parent(int(parent))  # Rule 6: by itself it would wait for a child that hangs\n",
         "",
         f"{RULES}::test_rule_6_killed_worker_leaves_no_process_behind",
+    ),
+    Fault(
+        "rule 6: a fork server that was killed is not replaced",
+        PROCESSES,
+        "    forkserver.ensure_running()\n",
+        "    forkserver.ensure_running()\n    del os.environ[PRELOAD]\n",
+        f"{RULES}::test_rule_6_killed_fork_server_is_replaced_and_costs_no_record",
     ),
     Fault(
         "rule 7: no watchdog",

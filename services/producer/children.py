@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 from pebble import ProcessExpired, ProcessPool
 
-from services.runtime.child import end_with_parent, limit_memory
+from services.runtime.child import end_with_parent, limit_memory, parent_pid
 
 Result = TypeVar("Result")
 
@@ -74,7 +74,7 @@ TASKS = 2_000
 
 def _start(memory_mb: int, initializer: Callable[..., None] | None, arguments: tuple[Any, ...]) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent decides
-    end_with_parent()
+    end_with_parent(parent_pid())
     if initializer is not None:
         initializer(*arguments)
     limit_memory(memory_mb)

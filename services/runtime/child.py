@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ctypes
+import multiprocessing
+import os
 import resource
 import signal
 import sys
@@ -12,10 +14,21 @@ PR_SET_PDEATHSIG = 1
 """Of prctl(2)."""
 
 
-def end_with_parent() -> None:
-    """A killed parent can end no process that hangs; the system does (on Linux)."""
+def end_with_parent(parent: int) -> None:
+    """A killed parent can end no process that hangs; the system does (on Linux).
+
+    `parent` is the process id of the parent. One that has ended before this call is noticed by it.
+    """
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+        if os.getppid() != parent:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+
+def parent_pid() -> int:
+    """The process id of what started this process; it stays the same when that has ended."""
+    parent = multiprocessing.parent_process()
+    return parent.pid if parent is not None and parent.pid is not None else os.getppid()
 
 
 def limit_memory(more: int) -> None:

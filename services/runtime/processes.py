@@ -48,7 +48,8 @@ def start_fork_server(stage: Stage, settings: StageSettings) -> None:
 
     It keeps what it is given in the environment, so that one that was killed is started again with the same.
     """
-    os.environ[PRELOAD] = base64.b64encode(pickle.dumps((stage, settings))).decode()  # noqa: TID251 - not a setting
+    pickled = base64.b64encode(pickle.dumps((stage, settings))).decode()
+    os.environ[PRELOAD] = f"{os.getpid()} {pickled}"  # noqa: TID251 - not a setting
     forkserver.set_forkserver_preload(["services.runtime.preload"])
     forkserver.ensure_running()
 

@@ -1,6 +1,7 @@
-"""Reading an index over HTTP, for commands that a person waits for: docs/decisions/0011-a-client-that-only-reads.md.
+"""Reading an index over HTTP, for commands that a person waits for.
 
-The methods that are here take and return what those of Elasticsearch's own client do.
+Why it is there: docs/decisions/0011-a-client-that-only-reads.md. The methods that are here take and return what
+those of Elasticsearch's own client do.
 """
 
 from __future__ import annotations

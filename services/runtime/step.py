@@ -21,7 +21,7 @@ from pydantic import BaseModel
 from schemas.cloudevents import Header, unwrap
 from schemas.reading import Refused, read_record, write_record
 from schemas.topics import ARTICLES_RAW, MAX_INNER_BYTES, Topic, publisher_partition
-from services.runtime.child import end_with_parent, limit_memory
+from services.runtime.child import end_with_parent, limit_memory, parent_pid
 from services.runtime.logging import set_up_logging
 from services.runtime.settings import StageSettings
 
@@ -107,10 +107,14 @@ Task = tuple[bytes | None, float, *tuple[Header, ...]]
 its headers that say how its article is packed."""
 
 PRELOAD = "NEWSFLOW_PRELOAD"
-"""Environment variable by which the fork server gets the stage and its settings: its only argument is a module."""
+"""Environment variable by which the fork server gets the process id of its parent, and the stage with its
+settings: its only argument is a module."""
 
 _preloaded: tuple[Stage, StageSettings, Step] | None = None
 """What the fork server has loaded, inherited by this process."""
+
+_fork_server: int | None = None
+"""The process id of the fork server, in it and in what it forks."""
 
 _loaded: tuple[Stage, Step] | None = None
 """The step of this child process, loaded once (a model takes seconds); None in the parent."""
@@ -122,13 +126,15 @@ def preload() -> None:
     What goes wrong here goes wrong again in the child processes, which load it themselves then, and is reported
     there.
     """
-    global _preloaded  # noqa: PLW0603 - as `_loaded`
+    global _preloaded, _fork_server  # noqa: PLW0603 - as `_loaded`
+    _fork_server = os.getpid()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent decides
-    end_with_parent()  # Rule 6: by itself it would wait for a child that hangs
+    parent, pickled = os.environ[PRELOAD].split()  # noqa: TID251 - not a setting
+    end_with_parent(int(parent))  # Rule 6: by itself it would wait for a child that hangs
     # Not a setting: numpy's threads would not outlive the fork, and one is faster (tagger/spacy_model.py).
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # noqa: TID251
     try:
-        stage, settings = pickle.loads(base64.b64decode(os.environ[PRELOAD]))  # noqa: S301, TID251 - our own parent's
+        stage, settings = pickle.loads(base64.b64decode(pickled))  # noqa: S301 - our own parent's
         set_up_logging(settings.log_level, settings.log_format, stage.name)
         gc.disable()  # nothing of a step that loads is garbage
         _preloaded = (stage, settings, stage.load_step(settings))
@@ -142,7 +148,7 @@ def start_child(stage: Stage, settings: StageSettings) -> None:
     """In a child process, before its first chunk: load the step, unless the fork server has."""
     global _loaded  # noqa: PLW0603 - a pool has no other place for what its children load
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent decides
-    end_with_parent()  # Rule 6: a killed parent can end no process that hangs
+    end_with_parent(_fork_server or parent_pid())  # Rule 6: a killed parent can end no process
     set_up_logging(settings.log_level, settings.log_format, stage.name)
     is_preloaded = _preloaded is not None and _preloaded[:2] == (stage, settings)
     _loaded = (stage, _preloaded[2] if _preloaded and is_preloaded else stage.load_step(settings))

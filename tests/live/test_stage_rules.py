@@ -195,6 +195,26 @@ def test_rule_6_killed_worker_leaves_no_process_behind(pipeline: Pipeline) -> No
     assert left == []
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux has the fork server")
+def test_rule_6_killed_fork_server_is_replaced_and_costs_no_record(pipeline: Pipeline) -> None:
+    """Break: in `start_fork_server` delete the variable again when the fork server runs."""
+    sent = articles(["spin", *(f"text {index}" for index in range(9))])
+    pipeline.send(sent)
+    pipeline.start("cleaner", module=FAULTY, FAULTY_DOCUMENT_LIMIT_SECONDS="8")
+    worker = psutil.Process(pipeline.running["cleaner"].pid)
+    wait_until(lambda: any(child.cpu_times().user > 1 for child in grandchildren(worker)), 30, pipeline.tails)
+    next(child.parent() for child in grandchildren(worker)).kill()
+    pipeline.wait_idle(60, ["cleaner"])
+    assert results(pipeline).keys() == {article_id(article) for article in sent[1:]}
+    assert [record.letter.reason for record in pipeline.dead()] == ["timeout"]
+    assert pipeline.running["cleaner"].poll() is None
+
+
+def grandchildren(worker: psutil.Process) -> list[psutil.Process]:
+    """What the fork server has forked."""
+    return [child for server in worker.children() for child in server.children()]
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="no other system holds the limit")
 def test_rule_6_document_that_needs_too_much_memory_is_a_dead_letter(pipeline: Pipeline) -> None:
     """Break: run without the limit (leave out `limit_memory` of `start_child`)."""

@@ -137,6 +137,22 @@ except Exception as error:
 
 
 @forked
+def test_a_child_whose_parent_has_ended_ends_too(folder: Path) -> None:
+    """Before it could ask to be told. Break: leave `getppid` out of `end_with_parent`."""
+    code = """
+import os, time
+from services.runtime.child import end_with_parent
+parent = os.getpid()
+if os.fork() == 0:
+    while os.getppid() == parent:
+        time.sleep(0.01)
+    end_with_parent(parent)
+    print("still there")
+"""
+    assert run(code, folder) == "", "its output is at its end when the child is"
+
+
+@forked
 def test_a_step_of_other_settings_is_not_taken_from_the_fork_server(folder: Path) -> None:
     code = """
 import some_stage
